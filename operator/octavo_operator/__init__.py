@@ -1,0 +1,1 @@
+"""The control plane: watches InferenceServices and makes their children. Never imports torch."""
