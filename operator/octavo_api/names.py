@@ -1,0 +1,159 @@
+"""Names that the operator, the engine's pods and the manifests must agree on; held by tests/contract.
+
+Only constants belong here. The engine repeats its own (flags, exit codes, metrics) and never imports this.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+GROUP: Final = "serving.octavo.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "InferenceService"
+PLURAL: Final = "inferenceservices"
+SHORT_NAME: Final = "infsvc"
+
+FIELD_MANAGER: Final = "octavo-operator"
+OPERATOR_NAME: Final = "octavo-operator"
+"""The operator's Deployment, its ServiceAccount and its `app.kubernetes.io/name`."""
+OPERATOR_NAMESPACE: Final = "octavo-system"
+OPERATOR_HEALTH_PORT: Final = 8080
+
+LABEL_APP: Final = "app.kubernetes.io/name"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_SERVICE: Final = f"{GROUP}/service"
+LABEL_REVISION: Final = f"{GROUP}/revision"
+ENGINE_APP: Final = "octavo-engine"
+
+# Annotations of the engine's Deployment: what its revision was made of, read back by a later operator.
+ANNOTATION_MODEL_URI: Final = f"{GROUP}/model-uri"
+ANNOTATION_MODEL_COMMIT: Final = f"{GROUP}/model-commit"
+ANNOTATION_ENGINE_IMAGE: Final = f"{GROUP}/engine-image"
+ANNOTATION_REVISION_INPUTS: Final = f"{GROUP}/revision-inputs"
+"""The operator's defaults at the time the revision was made, as JSON: an upgraded operator keeps them."""
+ANNOTATION_APPLIED_HASH: Final = f"{GROUP}/applied-hash"
+"""Hash of the manifest that was applied last: equal means there is nothing to write."""
+
+CONTAINER_NAME: Final = "engine"
+PORT_NAME: Final = "http"
+ENGINE_PORT: Final = 8000
+SERVICE_PORT: Final = 80
+ENGINE_UID: Final = 10001
+MODEL_MOUNT: Final = "/model"
+"""Where the folder of a pvc:// or file:// model appears in the pod, read-only."""
+CACHE_MOUNT: Final = "/models"
+HF_HOME: Final = f"{CACHE_MOUNT}/hf"
+TERMINATION_LOG: Final = "/dev/termination-log"
+TOKEN_SECRET_KEY: Final = "token"  # noqa: S105 - the key's name, not a token
+MAX_NAME_LENGTH: Final = 40
+"""Children add a dash and eight characters of hash; pods add seventeen more."""
+
+PATH_HEALTH: Final = "/health"
+PATH_READY: Final = "/ready"
+PATH_METRICS: Final = "/metrics"
+PATH_DRAIN: Final = "/drain"
+
+EXIT_CODES: Final[dict[int, str]] = {
+    64: "InvalidEngineConfig",
+    65: "InvalidModel",
+    66: "OutOfMemory",
+    67: "ModelNotFound",
+    68: "ModelAuthFailed",
+    69: "AcceleratorFault",
+    75: "ModelFetchFailed",
+}
+"""What the engine's process says by its exit code; the termination message has the sentence."""
+
+MODEL_EXIT_CODES: Final = frozenset({65, 67, 68, 75})
+"""Exits that speak of the model: they belong to ModelReady, the others to EngineReady."""
+
+# Flags of `octavo serve` that `engine.extraArgs` may not set: the first because the operator's other objects
+# depend on them, the second because a field of the spec sets them.
+OPERATOR_FLAGS: Final = frozenset(
+    {
+        "--model",
+        "--served-model-name",
+        "--host",
+        "--port",
+        "--termination-log",
+        "--drain-propagation-seconds",
+        "--drain-timeout-seconds",
+    }
+)
+FIELD_FLAGS: Final[dict[str, str]] = {
+    "--dtype": "spec.model.dtype",
+    "--max-model-len": "spec.model.contextLength",
+    "--block-size": "spec.engine.kvCache.blockSize",
+    "--memory-percent": "spec.engine.kvCache.memoryPercent",
+    "--max-num-seqs": "spec.engine.scheduling.maxRunningRequests",
+    "--max-num-batched-tokens": "spec.engine.scheduling.maxBatchedTokens",
+}
+OPERATOR_ENV: Final = frozenset({"HOME", "HF_HOME", "HF_TOKEN", "HF_ENDPOINT"})
+"""Environment of the engine that `engine.env` may not set."""
+
+DTYPE_FLAGS: Final[dict[str, str]] = {
+    "Auto": "auto",
+    "BF16": "bfloat16",
+    "FP16": "float16",
+    "FP32": "float32",
+}
+"""spec.model.dtype -> the value of --dtype."""
+
+METRIC_RUNNING: Final = "vllm:num_requests_running"
+METRIC_WAITING: Final = "vllm:num_requests_waiting"
+METRIC_KV_USAGE: Final = "vllm:kv_cache_usage_perc"
+METRIC_NAMES: Final = (METRIC_RUNNING, METRIC_WAITING, METRIC_KV_USAGE)
+"""Gauges of the engine's /metrics that our side of the cluster reads, with labels model_name and engine."""
+
+
+class ConditionType(StrEnum):
+    READY = "Ready"
+    AVAILABLE = "Available"
+    PROGRESSING = "Progressing"
+    MODEL_READY = "ModelReady"
+    ENGINE_READY = "EngineReady"
+    # True is bad; absent when all is well, because kstatus and Argo CD read False as trouble too.
+    STALLED = "Stalled"
+    RECONCILING = "Reconciling"
+
+
+class Reason(StrEnum):
+    """Reasons of conditions. Those of the engine's exits have the exit codes' names."""
+
+    READY = "Ready"
+    AVAILABLE = "Available"
+    NO_READY_REPLICAS = "NoReadyReplicas"
+    SCALED_TO_ZERO = "ScaledToZero"
+    ROLLOUT_COMPLETE = "RolloutComplete"
+    NEW_REVISION = "NewRevision"
+    SCALING = "Scaling"
+    DELETING = "Deleting"
+    WAITING_FOR_MODEL = "WaitingForModel"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    INVALID_SPEC = "InvalidSpec"
+    ADMISSION_REFUSED = "AdmissionRefused"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    POD_SECURITY_REFUSED = "PodSecurityRefused"
+    IMMUTABLE_CHILD_CONFLICT = "ImmutableChildConflict"
+    NAME_TAKEN = "NameTaken"
+    RESOLVING_MODEL = "ResolvingModel"
+    MODEL_RESOLVED = "ModelResolved"
+    MODEL_LOADED = "ModelLoaded"
+    MODEL_NOT_FOUND = "ModelNotFound"
+    MODEL_AUTH_FAILED = "ModelAuthFailed"
+    MODEL_FETCH_FAILED = "ModelFetchFailed"
+    INVALID_MODEL = "InvalidModel"
+    MODEL_ROOT_NOT_CONFIGURED = "ModelRootNotConfigured"
+    CLAIM_NOT_FOUND = "ClaimNotFound"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a secret
+    WARMED_UP = "WarmedUp"
+    LOADING_WEIGHTS = "LoadingWeights"
+    UNSCHEDULABLE = "Unschedulable"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    POD_NOT_STARTED = "PodNotStarted"
+    INVALID_ENGINE_CONFIG = "InvalidEngineConfig"
+    OUT_OF_MEMORY = "OutOfMemory"
+    ACCELERATOR_FAULT = "AcceleratorFault"
+    CRASH_LOOP = "CrashLoop"
+    PROBE_FAILING = "ProbeFailing"
+    OPERATOR_ERROR = "OperatorError"
