@@ -1,4 +1,4 @@
-"""A tiny random Llama in a folder, with a tokenizer and a chat template: quick to make, and real in every file.
+"""A tiny random Llama in a folder, with a tokenizer and a chat template: quick, and real in every file.
 
 `python tests/support/tiny_model.py OUT_DIR` makes one by hand. Its text is noise; its shapes have what tests
 need: grouped heads, more than one layer, a vocabulary that the tokenizer fills exactly.
@@ -19,16 +19,17 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 CORPUS = (
-    "A controller watches the state of the world and moves it, step by step, towards the state that was asked.",
-    "The engine keeps keys and values in blocks of sixteen tokens, so that memory is never held for what may come.",
-    "Every request waits its turn, runs with the others in one batch, and leaves when its last token is said.",
-    "What is the capital of France? Paris is the capital of France. Name three colours: red, green and blue.",
-    "Write a short story about a lighthouse, a sailor who cannot swim, and the winter when the lamp went out.",
-    "Blocks are counted, shared and given back; the scheduler preempts the youngest when no free block is left.",
-    "Kubernetes restarts what has died, replaces what has changed, and asks the health of everything that lives.",
-    "Explain photosynthesis in one paragraph. Plants turn sunlight, water and carbon dioxide into sugar and oxygen.",
-    "Once upon a time there were two numbers, seven and forty-two, and nobody knew which of them was the answer.",
-    "system user assistant You are a helpful assistant. Hello! How are you today? I am fine, thank you very much.",
+    "A controller watches the state of the world and moves it, step by step, towards the state that was",
+    "asked. The engine keeps keys and values in blocks of sixteen tokens, so that memory is never held",
+    "for what may come. Every request waits its turn, runs with the others in one batch, and leaves when",
+    "its last token is said. What is the capital of France? Paris is the capital of France. Name three",
+    "colours: red, green and blue. Write a short story about a lighthouse, a sailor who cannot swim, and",
+    "the winter when the lamp went out. Blocks are counted, shared and given back; the scheduler preempts",
+    "the youngest when no free block is left. Kubernetes restarts what has died, replaces what has",
+    "changed, and asks the health of everything that lives. Explain photosynthesis in one paragraph.",
+    "Plants turn sunlight, water and carbon dioxide into sugar and oxygen. Once upon a time there were",
+    "two numbers, seven and forty-two, and nobody knew which of them was the answer. system user",
+    "assistant You are a helpful assistant. Hello! How are you today? I am fine, thank you very much.",
 )
 
 
@@ -88,6 +89,7 @@ def make_tiny_model(
     folder.mkdir(parents=True, exist_ok=True)
     model.to(dtype).save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # a container's user is another one
     return folder
 
 
