@@ -1,0 +1,3 @@
+module octavo.local/cluster/pause
+
+go 1.21
