@@ -1,0 +1,184 @@
+"""The thinnest typed way to the Kubernetes API: dictionaries in, dictionaries out, named errors.
+
+The official client does connections, TLS and credentials; its thousand generated models stay unused.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+Manifest = dict[str, Any]
+
+REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
+APPLY = "application/apply-patch+yaml"
+
+
+class ApiError(Exception):
+    """An answer of the API server that is not a success; status 0 when there was no answer."""
+
+    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind as the API server's paths name it."""
+
+    api_version: str
+    kind: str
+    plural: str
+
+    def path(
+        self, namespace: str | None = None, name: str | None = None, subresource: str | None = None
+    ) -> str:
+        root = "/api/" if "/" not in self.api_version else "/apis/"
+        parts = [root + self.api_version]
+        if namespace is not None:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        parts += [quote(part, safe="") for part in (name, subresource) if part is not None]
+        return "/".join(parts)
+
+
+DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments")
+SERVICES = Resource("v1", "Service", "services")
+PODS = Resource("v1", "Pod", "pods")
+SECRETS = Resource("v1", "Secret", "secrets")
+DISRUPTION_BUDGETS = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+
+
+class ApiServer:
+    """One connection pool to one cluster."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    @classmethod
+    async def connect(cls, kubeconfig: str | None) -> "ApiServer":
+        """With a kubeconfig file, or as the service account of this pod when there is none."""
+        configuration = Configuration()
+        if kubeconfig is not None:
+            # The official client has no annotations here.
+            await config.load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=kubeconfig, client_configuration=configuration
+            )
+        else:
+            config.load_incluster_config(  # type: ignore[no-untyped-call]
+                client_configuration=configuration
+            )
+        configuration.connection_pool_maxsize = 32
+        return cls(ApiClient(configuration=configuration))
+
+    async def close(self) -> None:
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        try:
+            return await self.request("GET", resource.path(namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list_page(
+        self, resource: Resource, namespace: str | None, query: Mapping[str, str]
+    ) -> Manifest:
+        return await self.request("GET", resource.path(namespace), query=query)
+
+    async def apply(self, path: str, manifest: Manifest, *, field_manager: str) -> Manifest:
+        """Server-side apply; fields that another manager holds become ours."""
+        query = {"fieldManager": field_manager, "force": "true"}
+        return await self.request("PATCH", path, query=query, body=manifest, content_type=APPLY)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
+        """Only the object with this uid: one that was made anew under the same name stays."""
+        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        try:
+            await self.request("DELETE", resource.path(namespace, name), body=body)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        content_type: str = "application/json",
+    ) -> Manifest:
+        response = await self._send(method, path, query or {}, body, content_type, REQUEST_TIMEOUT)
+        try:
+            data = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _no_answer(error) from error
+        if response.status >= 400:
+            raise _refusal(response, data)
+        answer: Manifest = json.loads(data)
+        return answer
+
+    async def watch(
+        self, resource: Resource, namespace: str | None, query: Mapping[str, str], *, silent_after: float
+    ) -> AsyncIterator[Manifest]:
+        """The events of one watch; ends when the server ends it, raises when it says nothing for too long."""
+        timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=silent_after)
+        response = await self._send("GET", resource.path(namespace), query, None, "application/json", timeout)
+        try:
+            if response.status >= 400:
+                raise _refusal(response, await response.read())
+            while line := await response.content.readline():
+                yield json.loads(line)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _no_answer(error) from error
+        finally:
+            response.close()
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Manifest | None,
+        content_type: str,
+        limits: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        try:
+            # The credentials of a pod expire: the client's configuration renews them here.
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+            url = self._client.configuration.host + path
+            if query:
+                url += "?" + urlencode(query)
+            answer = await self._client.rest_client.request(  # type: ignore[no-untyped-call]
+                method, url, headers=headers, body=body, _request_timeout=limits
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _no_answer(error) from error
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+def _no_answer(error: Exception) -> ApiError:
+    return ApiError(0, "NoAnswer", f"{type(error).__name__}: {error}")
+
+
+def _refusal(response: aiohttp.ClientResponse, data: bytes) -> ApiError:
+    retry_after = response.headers.get("Retry-After", "")
+    seconds = float(retry_after) if retry_after.isdigit() else None
+    try:
+        status = json.loads(data)
+        reason, message = str(status.get("reason", "")), str(status.get("message", ""))
+    except (ValueError, AttributeError):
+        reason, message = response.reason or "", data[:200].decode(errors="replace")
+    return ApiError(response.status, reason or str(response.reason), message, seconds)

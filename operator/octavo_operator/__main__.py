@@ -1,0 +1,96 @@
+"""`python -m octavo_operator`: the composition root.
+
+Ends promptly on SIGTERM, also as a pod's first process.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+
+import kopf
+
+from octavo_api.api_server import ApiServer
+from octavo_operator.children import Children
+from octavo_operator.cluster import Cluster, read_token
+from octavo_operator.handlers import kopf_settings, registry_for
+from octavo_operator.health import health_app, serve_health
+from octavo_operator.hub import Hub
+from octavo_operator.hub_client import ask_hub
+from octavo_operator.observed import ObjectKey
+from octavo_operator.reconcile import reconcile
+from octavo_operator.settings import Settings
+from octavo_operator.work_queue import WorkQueue
+
+log = logging.getLogger("octavo_operator")
+
+
+async def run(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT, which kopf takes; raises when a part of the operator dies."""
+    server = await ApiServer.connect(settings.kubeconfig)
+
+    async def visit(key: ObjectKey) -> float | None:
+        return await reconcile(key, cluster, datetime.now(UTC), settings.resync_seconds)
+
+    queue = WorkQueue[ObjectKey](visit)
+    children = Children(server, queue.add)
+    hub = Hub(
+        ask=lambda model, token: ask_hub(settings.hub_endpoint, model, token),
+        read_token=lambda namespace, name: read_token(server, namespace, name),
+        on_answer=queue.add,
+    )
+    cluster = Cluster(server, children, hub, settings.defaults)
+
+    async def work() -> None:
+        # A child that is not in the cache yet would look as if it had to be made.
+        await children.synced()
+        log.info("caches are filled; reconciling")
+        await queue.run(settings.num_workers)
+
+    parts = [
+        asyncio.create_task(children.run(), name="informers"),
+        asyncio.create_task(work(), name="workers"),
+        asyncio.create_task(
+            serve_health(health_app(children.all, queue), settings.health_port), name="health"
+        ),
+    ]
+    watch = asyncio.create_task(_watch_services(queue), name="kopf")
+    try:
+        await asyncio.wait([watch, *parts], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _stop([watch, *parts])
+        await server.close()
+
+
+async def _watch_services(queue: WorkQueue[ObjectKey]) -> None:
+    await kopf.operator(
+        registry=registry_for(queue.add), settings=kopf_settings(), standalone=True, clusterwide=True
+    )
+
+
+async def _stop(tasks: list[asyncio.Task[None]]) -> None:
+    """Ends them all; the error of one that died of itself is raised."""
+    died = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in died:
+        error = task.exception()
+        assert error is not None
+        log.error("%s died: %s", task.get_name(), error)
+        raise error
+
+
+def main() -> None:
+    settings = Settings.read(sys.argv[1:], os.environ)
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    asyncio.run(run(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""The only place that reads services and writes children: observe, execute, apply the status."""
+
+import base64
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from octavo_api.api_server import DEPLOYMENTS, SECRETS, ApiError, ApiServer, Resource
+from octavo_api.errors import InvalidSpec
+from octavo_api.model_source import HubModel
+from octavo_api.names import (
+    API_VERSION,
+    FIELD_MANAGER,
+    KIND,
+    LABEL_MANAGED_BY,
+    LABEL_SERVICE,
+    PLURAL,
+    TOKEN_SECRET_KEY,
+    Reason,
+)
+from octavo_api.service_status import ServiceStatus
+from octavo_api.spec import InferenceService
+from octavo_operator.children import Children
+from octavo_operator.hub import Hub, SecretMissing
+from octavo_operator.observed import (
+    EngineDeployment,
+    EnginePod,
+    Manifest,
+    ObjectKey,
+    Observed,
+    OperatorDefaults,
+    Refusal,
+    Resolution,
+    Resolved,
+)
+from octavo_operator.ownership import Ownership, ownership
+from octavo_operator.plan import Plan
+from octavo_operator.revision import existing
+from octavo_operator.work_queue import RetryLater
+
+log = logging.getLogger(__name__)
+
+INFERENCE_SERVICES = Resource(API_VERSION, KIND, PLURAL)
+# Conflicts, throttling, no answer: to be tried again and of no interest to the user.
+PASSING = frozenset({0, 404, 409, 429})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    refusals: tuple[Refusal, ...] = ()
+    retry: RetryLater | None = None
+
+
+class Cluster:
+    def __init__(self, server: ApiServer, children: Children, hub: Hub, defaults: OperatorDefaults) -> None:
+        self._server = server
+        self._children = children
+        self._hub = hub
+        self._defaults = defaults
+
+    async def observe(self, key: ObjectKey, *, fresh: bool = False) -> Observed:
+        """The service itself is always read anew; the children come from the informers unless `fresh`."""
+        raw = await self._server.get(INFERENCE_SERVICES, key.namespace, key.name)
+        if raw is None:
+            return Observed(key=key, exists=False)
+        service, invalid = _parse(raw)
+        metadata = raw["metadata"]
+        uid = metadata["uid"]
+        standing = await self._list_deployments(key) if fresh else self._children.deployments.of(*key)
+        deployments = tuple(
+            EngineDeployment.from_manifest(item) for item in standing if _is_ours(item, key.name, uid)
+        )
+        others = (*self._children.services.of(*key), *self._children.budgets.of(*key))
+        return Observed(
+            key=key,
+            exists=True,
+            uid=uid,
+            generation=metadata["generation"],
+            deleting="deletionTimestamp" in metadata,
+            status=ServiceStatus.from_manifest(raw.get("status") or {}),
+            service=service,
+            invalid=invalid,
+            resolution=self._resolution(key, service, deployments),
+            deployments=deployments,
+            others=tuple(item for item in others if _is_ours(item, key.name, uid)),
+            pods=tuple(EnginePod.from_manifest(item) for item in self._children.pods.of(*key)),
+            defaults=self._defaults,
+        )
+
+    async def _list_deployments(self, key: ObjectKey) -> tuple[Manifest, ...]:
+        selector = f"{LABEL_SERVICE}={key.name},{LABEL_MANAGED_BY}={FIELD_MANAGER}"
+        page = await self._server.list_page(DEPLOYMENTS, key.namespace, {"labelSelector": selector})
+        # A list leaves the kind out of its items.
+        return tuple({"kind": DEPLOYMENTS.kind, **item} for item in page["items"])
+
+    def _resolution(
+        self, key: ObjectKey, service: InferenceService | None, deployments: tuple[EngineDeployment, ...]
+    ) -> Resolution:
+        """Only a new revision needs the hub: what runs keeps its commit."""
+        if service is None or not isinstance(service.model.source, HubModel):
+            return Resolved()
+        if (revision := existing(service, deployments)) is not None:
+            return Resolved(revision.commit)
+        return self._hub.look(key, service.model.source, service.model.secret_name)
+
+    async def execute(self, observed: Observed, todo: Plan) -> Outcome:
+        """Every child is tried, whatever happens to the one before."""
+        refusals: list[Refusal] = []
+        retry: RetryLater | None = None
+        for manifest in todo.apply:
+            name = f"{manifest['kind']} {manifest['metadata']['name']}"
+            try:
+                await self._apply(observed, manifest)
+                log.info("%s: applied %s", observed.key, name)
+            except NameTaken as error:
+                refusals.append(
+                    Refusal(child=name, reason=Reason.NAME_TAKEN, message=str(error), terminal=True)
+                )
+            except RetryLater as error:
+                retry = error
+            except ApiError as error:
+                if error.status in PASSING or error.status >= 500:
+                    retry = RetryLater(f"{name}: {error}", error.retry_after)
+                if error.status not in PASSING:
+                    refusals.append(_refusal(name, error))
+        for deployment in todo.delete:
+            uid = deployment.manifest["metadata"]["uid"]
+            await self._server.delete(DEPLOYMENTS, observed.key.namespace, deployment.name, uid=uid)
+            log.info("%s: deleted Deployment %s: its revision is replaced", observed.key, deployment.name)
+        return Outcome(refusals=tuple(refusals), retry=retry)
+
+    async def _apply(self, observed: Observed, manifest: Manifest) -> None:
+        informer = self._children.of_kind(manifest["kind"])
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        live = informer.get(namespace, name) or await self._server.get(informer.resource, namespace, name)
+        metadata = manifest["metadata"]
+        if live is not None:
+            match ownership(live, service_name=observed.key.name, service_uid=observed.uid):
+                case Ownership.FOREIGN:
+                    raise NameTaken(
+                        "an object of this name exists and is not ours; delete or rename it, "
+                        "or give the InferenceService another name"
+                    )
+                case Ownership.LEFTOVER:
+                    raise RetryLater(
+                        f"{manifest['kind']} {name} of a deleted namesake is being collected", 2.0
+                    )
+            # With the uid nobody else's object can slip in between the look and the write.
+            metadata = {**metadata, "uid": live["metadata"]["uid"]}
+        written = await self._server.apply(
+            informer.resource.path(namespace, name),
+            {**manifest, "metadata": metadata},
+            field_manager=FIELD_MANAGER,
+        )
+        informer.remember(written)
+
+    async def apply_status(self, observed: Observed, status: ServiceStatus) -> None:
+        """Writes on change only."""
+        if status == observed.status:
+            return
+        key = observed.key
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"namespace": key.namespace, "name": key.name, "uid": observed.uid},
+            "status": status.to_manifest(),
+        }
+        path = INFERENCE_SERVICES.path(key.namespace, key.name, "status")
+        await self._server.apply(path, body, field_manager=FIELD_MANAGER)
+
+
+class NameTaken(Exception):
+    """A child's name belongs to somebody else's object."""
+
+
+def _parse(raw: Manifest) -> tuple[InferenceService | None, str]:
+    try:
+        return InferenceService.from_manifest(raw), ""
+    except InvalidSpec as error:
+        return None, str(error)
+
+
+def _is_ours(item: Manifest, service_name: str, service_uid: str) -> bool:
+    return ownership(item, service_name=service_name, service_uid=service_uid) is Ownership.OURS
+
+
+def _refusal(child: str, error: ApiError) -> Refusal:
+    reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in error.message else Reason.ADMISSION_REFUSED
+    if error.status == 422 and "immutable" in error.message:
+        reason = Reason.IMMUTABLE_CHILD_CONFLICT
+    remedy = "change spec as the message says" if error.status in (400, 422) else "ask who runs the cluster"
+    message = f"the API server refuses it ({error.status}): {error.message}; {remedy}"
+    return Refusal(child=child, reason=reason, message=message, terminal=error.status in (400, 422))
+
+
+async def read_token(server: ApiServer, namespace: str, name: str) -> str:
+    """The Hugging Face token in that one Secret."""
+    secret: dict[str, Any] | None = await server.get(SECRETS, namespace, name)
+    if secret is None:
+        raise SecretMissing(f"Secret {name} of spec.model.secretRef is not there; make it with the key token")
+    encoded = (secret.get("data") or {}).get(TOKEN_SECRET_KEY)
+    if not encoded:
+        raise SecretMissing(f"Secret {name} of spec.model.secretRef has no key token; add it")
+    return base64.b64decode(encoded).decode().strip()

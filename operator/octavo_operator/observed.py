@@ -1,0 +1,196 @@
+"""What a reconcile looked at: one InferenceService and its children, as frozen values.
+
+Reading the children's manifests ends here; deciding anything belongs to plan, rollout and status.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from octavo_api.names import CONTAINER_NAME, LABEL_REVISION, Reason
+from octavo_api.service_status import ServiceStatus
+from octavo_api.spec import InferenceService
+
+Manifest = dict[str, Any]
+ChildKind = Literal["Deployment", "Service", "PodDisruptionBudget"]
+
+
+class ObjectKey(NamedTuple):
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorDefaults:
+    """What the operator adds to a new revision; an existing one keeps what it was made with."""
+
+    engine_image: str
+    model_root: str | None = None
+    hub_endpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The model can be named exactly; `commit` is None for models that are no Hub repositories."""
+
+    commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolving:
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    reason: Reason
+    message: str
+    terminal: bool
+
+
+Resolution = Resolved | Resolving | Unresolved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The end of a container."""
+
+    exit_code: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnginePod:
+    name: str
+    revision: str
+    phase: str
+    created: datetime
+    ready: bool
+    deleting: bool
+    unschedulable: str = ""
+    """The scheduler's own words; empty when the pod has a node."""
+    waiting_reason: str = ""
+    waiting_message: str = ""
+    running: bool = False
+    restarts: int = 0
+    ended: Ended | None = None
+    """The container's last end, also when it has been started again since."""
+
+    @staticmethod
+    def from_manifest(raw: Mapping[str, Any]) -> "EnginePod":
+        meta, status = raw["metadata"], raw.get("status") or {}
+        conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
+        scheduled = conditions.get("PodScheduled", {})
+        engine = _engine_container(status)
+        state = engine.get("state") or {}
+        waiting = state.get("waiting") or {}
+        return EnginePod(
+            name=meta["name"],
+            revision=(meta.get("labels") or {}).get(LABEL_REVISION, ""),
+            phase=status.get("phase", "Pending"),
+            created=datetime.fromisoformat(meta["creationTimestamp"]),
+            ready=conditions.get("Ready", {}).get("status") == "True",
+            deleting="deletionTimestamp" in meta,
+            unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else "",
+            waiting_reason=waiting.get("reason", ""),
+            waiting_message=waiting.get("message", ""),
+            running="running" in state,
+            restarts=engine.get("restartCount", 0),
+            ended=_ended(state) or _ended(engine.get("lastState") or {}),
+        )
+
+
+def _engine_container(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    statuses = status.get("containerStatuses") or ()
+    return next((item for item in statuses if item["name"] == CONTAINER_NAME), {})
+
+
+def _ended(state: Mapping[str, Any]) -> Ended | None:
+    if (terminated := state.get("terminated")) is None:
+        return None
+    return Ended(
+        exit_code=terminated.get("exitCode", 0),
+        reason=terminated.get("reason", ""),
+        message=(terminated.get("message") or "").strip(),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineDeployment:
+    name: str
+    revision: str
+    created: datetime
+    replicas: int
+    """Wanted."""
+    current: bool
+    """The deployment controller has seen the latest change, so that the counts speak of it."""
+    existing_replicas: int
+    updated_replicas: int
+    ready_replicas: int
+    available_replicas: int
+    replica_failure: str
+    """Why its pods are refused (quota, Pod Security, admission); empty when they are not."""
+    deadline_exceeded: bool
+    deleting: bool
+    manifest: Manifest
+
+    @staticmethod
+    def from_manifest(raw: Manifest) -> "EngineDeployment":
+        meta, status = raw["metadata"], raw.get("status") or {}
+        conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
+        failure = conditions.get("ReplicaFailure", {})
+        return EngineDeployment(
+            name=meta["name"],
+            revision=raw["spec"]["selector"]["matchLabels"].get(LABEL_REVISION, ""),
+            created=datetime.fromisoformat(meta["creationTimestamp"]),
+            replicas=raw["spec"].get("replicas", 1),
+            current=status.get("observedGeneration", 0) >= meta.get("generation", 0),
+            existing_replicas=status.get("replicas", 0),
+            updated_replicas=status.get("updatedReplicas", 0),
+            ready_replicas=status.get("readyReplicas", 0),
+            available_replicas=status.get("availableReplicas", 0),
+            replica_failure=failure.get("message", "") if failure.get("status") == "True" else "",
+            deadline_exceeded=conditions.get("Progressing", {}).get("reason") == "ProgressDeadlineExceeded",
+            deleting="deletionTimestamp" in meta,
+            manifest=raw,
+        )
+
+    @property
+    def is_available(self) -> bool:
+        return self.current and self.updated_replicas >= self.replicas <= self.available_replicas
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A write that the API server or our own rules refused, and that trying again at once will not change."""
+
+    child: str
+    """Kind and name, as in "Service demo"."""
+    reason: Reason
+    message: str
+    terminal: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """`service` is None when the spec cannot be read (`invalid` says why) or when there is no such object."""
+
+    key: ObjectKey
+    exists: bool
+    uid: str = ""
+    generation: int = 0
+    deleting: bool = False
+    status: ServiceStatus = field(default_factory=ServiceStatus)
+    service: InferenceService | None = None
+    invalid: str = ""
+    resolution: Resolution = Resolved()
+    deployments: tuple[EngineDeployment, ...] = ()
+    others: tuple[Manifest, ...] = ()
+    """The Service and the PodDisruptionBudget, as far as they exist and are ours."""
+    pods: tuple[EnginePod, ...] = ()
+    defaults: OperatorDefaults = field(default_factory=lambda: OperatorDefaults(engine_image=""))

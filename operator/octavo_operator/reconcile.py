@@ -1,0 +1,51 @@
+"""One visit to one InferenceService: look, decide, act, tell. The same for a new object and for a resync."""
+
+import random
+from datetime import datetime
+from typing import Protocol
+
+from octavo_api.api_server import ApiError
+from octavo_api.service_status import ServiceStatus
+from octavo_operator.cluster import Outcome
+from octavo_operator.observed import ObjectKey, Observed
+from octavo_operator.plan import Plan, plan
+from octavo_operator.status import status_of
+from octavo_operator.work_queue import RetryLater
+
+
+class ClusterAccess(Protocol):
+    async def observe(self, key: ObjectKey, *, fresh: bool = False) -> Observed: ...
+
+    async def execute(self, observed: Observed, todo: Plan) -> Outcome: ...
+
+    async def apply_status(self, observed: Observed, status: ServiceStatus) -> None: ...
+
+
+async def reconcile(
+    key: ObjectKey, cluster: ClusterAccess, now: datetime, resync_seconds: float
+) -> float | None:
+    """Seconds until the next visit; None when there is no such service. Raises RetryLater."""
+    try:
+        return await _reconcile(key, cluster, now, resync_seconds)
+    except ApiError as error:
+        raise RetryLater(str(error), error.retry_after) from error
+
+
+async def _reconcile(
+    key: ObjectKey, cluster: ClusterAccess, now: datetime, resync_seconds: float
+) -> float | None:
+    observed = await cluster.observe(key)
+    if not observed.exists or observed.deleting:
+        return None
+    todo = plan(observed, now)
+    if todo.delete:
+        # The caches may be late, and what is deleted stays so: decide again on what is there now.
+        observed = await cluster.observe(key, fresh=True)
+        todo = plan(observed, now)
+    outcome = await cluster.execute(observed, todo)
+    await cluster.apply_status(observed, status_of(observed, todo, outcome.refusals, now))
+    if outcome.retry is not None:
+        raise outcome.retry
+    if todo.requeue_after is not None:
+        return todo.requeue_after.total_seconds()
+    return resync_seconds * random.uniform(0.9, 1.1)  # noqa: S311

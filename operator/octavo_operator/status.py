@@ -1,0 +1,254 @@
+"""The status of an InferenceService, from what was seen, planned and refused. Pure.
+
+Conditions say True, False or Unknown and name the object, the number and the remedy. Stalled and Reconciling
+are there only while they are true: kstatus and Argo CD take their presence as trouble or as work in flight.
+Nothing in here moves by itself: the same world gives the same status, which is then not written again.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from octavo_api.names import LABEL_SERVICE, ConditionType, Reason
+from octavo_api.service_status import Condition, ConditionStatus, ServiceStatus
+from octavo_api.spec import InferenceService
+from octavo_operator.diagnosis import Finding, diagnose, last_failure
+from octavo_operator.observed import EngineDeployment, Observed, Refusal, Resolving, Unresolved
+from octavo_operator.plan import Plan
+
+MESSAGE_LIMIT = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    status: ConditionStatus
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that the conditions are made of."""
+
+    service: InferenceService
+    update: EngineDeployment | None
+    revision: str
+    commit: str | None
+    old: tuple[EngineDeployment, ...]
+    unresolved: Resolving | Unresolved | None
+    finding: Finding | None
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def available_replicas(self) -> int:
+        return sum(item.available_replicas for item in (self.update, *self.old) if item is not None)
+
+    @property
+    def ready_of_update(self) -> int:
+        return self.update.ready_replicas if self.update else 0
+
+    @property
+    def is_complete(self) -> bool:
+        return (
+            self.update is not None
+            and self.update.is_available
+            and self.update.replicas == self.service.replicas
+            and not self.old
+        )
+
+
+def status_of(observed: Observed, todo: Plan, refusals: tuple[Refusal, ...], now: datetime) -> ServiceStatus:
+    if observed.service is None:
+        return _status_of_unreadable(observed, now)
+    situation = _situation(observed, todo, refusals, observed.service)
+    update, everything = situation.update, observed.deployments
+    serving = max(everything, key=lambda item: (item.is_available, item.ready_replicas), default=None)
+    status = ServiceStatus(
+        observed_generation=observed.generation,
+        replicas=sum(item.existing_replicas for item in everything),
+        ready_replicas=sum(item.ready_replicas for item in everything),
+        updated_replicas=update.existing_replicas if update else 0,
+        available_replicas=sum(item.available_replicas for item in everything),
+        selector=f"{LABEL_SERVICE}={observed.key.name}",
+        url=f"http://{observed.key.name}.{observed.key.namespace}.svc",
+        current_revision=serving.revision if serving else "",
+        update_revision=situation.revision,
+        model_commit=situation.commit or "",
+        last_failure=last_failure(observed.pods) or observed.status.last_failure,
+    )
+    return _with_conditions(status, _verdicts(situation), observed, now)
+
+
+def _situation(
+    observed: Observed, todo: Plan, refusals: tuple[Refusal, ...], service: InferenceService
+) -> Situation:
+    revision = todo.revision.hash8 if todo.revision else ""
+    update = next((item for item in observed.deployments if item.revision == revision), None)
+    return Situation(
+        service=service,
+        update=update,
+        revision=revision,
+        commit=todo.revision.commit if todo.revision else None,
+        old=tuple(item for item in observed.deployments if item is not update),
+        unresolved=todo.unresolved,
+        finding=None if todo.unresolved else diagnose(update, observed.pods),
+        refusals=refusals,
+    )
+
+
+def _verdicts(at: Situation) -> dict[ConditionType, Verdict]:
+    model, engine, available = _model_ready(at), _engine_ready(at), _available(at)
+    verdicts = {
+        ConditionType.READY: _ready(at, model, engine, available),
+        ConditionType.AVAILABLE: available,
+        ConditionType.PROGRESSING: _progressing(at),
+        ConditionType.MODEL_READY: model,
+        ConditionType.ENGINE_READY: engine,
+    }
+    if (stalled := _stalled(at)) is not None:
+        verdicts[ConditionType.STALLED] = stalled
+    elif (ready := verdicts[ConditionType.READY]).status != "True":
+        verdicts[ConditionType.RECONCILING] = Verdict("True", ready.reason, ready.message)
+    return verdicts
+
+
+def _ready(at: Situation, *parts: Verdict) -> Verdict:
+    """The worst part speaks for the whole; what is not known is not ready."""
+    if at.refusals:
+        refusal = at.refusals[0]
+        return Verdict("False", refusal.reason, f"{refusal.child}: {refusal.message}")
+    for status in ("False", "Unknown"):
+        # A part that failed explains the others: "no replica is ready" comes last.
+        if (worst := next((part for part in parts if part.status == status), None)) is not None:
+            if status == "False" and worst.reason == Reason.NO_READY_REPLICAS:
+                worst = next((part for part in parts if part.status == "Unknown"), worst)
+            return Verdict(worst.status, worst.reason, worst.message)
+    if not at.is_complete:
+        return Verdict("Unknown", Reason.NEW_REVISION, _progressing(at).message)
+    if at.service.replicas == 0:
+        return Verdict("True", Reason.SCALED_TO_ZERO, "spec.replicas is 0, as asked for")
+    names = ", ".join(at.service.served_names)
+    return Verdict("True", Reason.READY, f"{_counts(at)} serve {names} behind Service {at.service.name}")
+
+
+def _available(at: Situation) -> Verdict:
+    if at.available_replicas > 0:
+        message = f"{at.available_replicas} ready replicas behind Service {at.service.name}"
+        return Verdict("True", Reason.AVAILABLE, message)
+    if at.service.replicas == 0:
+        return Verdict("True", Reason.SCALED_TO_ZERO, "spec.replicas is 0, as asked for")
+    return Verdict("False", Reason.NO_READY_REPLICAS, f"0 of {at.service.replicas} replicas are ready")
+
+
+def _progressing(at: Situation) -> Verdict:
+    if at.unresolved is not None:
+        return Verdict("Unknown", Reason.WAITING_FOR_MODEL, at.unresolved.message)
+    if at.is_complete:
+        return Verdict("True", Reason.ROLLOUT_COMPLETE, f"{_counts(at)} available")
+    if at.update is not None and at.update.deadline_exceeded:
+        return Verdict("False", Reason.PROGRESS_DEADLINE_EXCEEDED, _deadline(at))
+    if at.old:
+        beside = ", ".join(item.revision for item in at.old)
+        return Verdict("True", Reason.NEW_REVISION, f"{_counts(at)} available; beside revision {beside}")
+    return Verdict("True", Reason.SCALING, f"{_counts(at)} available")
+
+
+def _model_ready(at: Situation) -> Verdict:
+    if isinstance(at.unresolved, Unresolved):
+        status: ConditionStatus = "False" if at.unresolved.terminal else "Unknown"
+        return Verdict(status, at.unresolved.reason, at.unresolved.message)
+    if at.unresolved is not None:
+        return Verdict("Unknown", Reason.RESOLVING_MODEL, at.unresolved.message)
+    finding = at.finding
+    if finding is not None and finding.part == "Model" and finding.failed:
+        return Verdict("False", finding.reason, finding.message)
+    name = at.service.model.uri + (f" at commit {at.commit}" if at.commit else "")
+    if at.ready_of_update > 0:
+        return Verdict("True", Reason.MODEL_LOADED, f"{name} is loaded in {at.ready_of_update} replicas")
+    if at.service.replicas == 0:
+        return Verdict("True", Reason.MODEL_RESOLVED, f"{name} is not loaded: spec.replicas is 0")
+    if finding is not None and finding.part == "Model":
+        return Verdict("Unknown", finding.reason, finding.message)
+    return Verdict("Unknown", Reason.MODEL_RESOLVED, f"{name}: no engine has read it yet")
+
+
+def _engine_ready(at: Situation) -> Verdict:
+    refused = next((refusal for refusal in at.refusals if refusal.child.startswith("Deployment")), None)
+    if refused is not None:
+        return Verdict("False", refused.reason, f"{refused.child}: {refused.message}")
+    if at.unresolved is not None:
+        return Verdict("Unknown", Reason.WAITING_FOR_MODEL, "the engine starts when the model is resolved")
+    if at.finding is None:
+        return Verdict("True", Reason.WARMED_UP, f"{_counts(at)} warmed up")
+    if at.finding.part == "Engine" and at.finding.failed:
+        return Verdict("False", at.finding.reason, f"{_counts(at)} ready; {at.finding.message}")
+    if at.finding.failed:
+        return Verdict("False", Reason.WAITING_FOR_MODEL, f"{_counts(at)} ready; see condition ModelReady")
+    return Verdict("Unknown", at.finding.reason, f"{_counts(at)} ready; {at.finding.message}")
+
+
+def _stalled(at: Situation) -> Verdict | None:
+    for refusal in at.refusals:
+        if refusal.terminal:
+            return Verdict("True", refusal.reason, f"{refusal.child}: {refusal.message}")
+    if isinstance(at.unresolved, Unresolved) and at.unresolved.terminal:
+        return Verdict("True", at.unresolved.reason, at.unresolved.message)
+    if at.finding is not None and at.finding.terminal:
+        return Verdict("True", at.finding.reason, at.finding.message)
+    if at.update is not None and at.update.deadline_exceeded and at.finding is not None:
+        return Verdict("True", Reason.PROGRESS_DEADLINE_EXCEEDED, _deadline(at))
+    return None
+
+
+def _deadline(at: Situation) -> str:
+    seconds = at.service.rollout.progress_deadline_seconds
+    why = at.finding.message if at.finding else "no reason was reported"
+    return f"no progress within spec.rollout.progressDeadlineSeconds ({seconds}): {_counts(at)} ready; {why}"
+
+
+def _counts(at: Situation) -> str:
+    return f"{at.ready_of_update}/{at.service.replicas} replicas of revision {at.revision}"
+
+
+def _status_of_unreadable(observed: Observed, now: datetime) -> ServiceStatus:
+    """Counts stay as they were: what runs, runs on."""
+    verdict = Verdict("False", Reason.INVALID_SPEC, observed.invalid)
+    verdicts = {
+        ConditionType.READY: verdict,
+        ConditionType.STALLED: replace(verdict, status="True"),
+    }
+    status = replace(observed.status, observed_generation=observed.generation)
+    return _with_conditions(status, verdicts, observed, now)
+
+
+def _with_conditions(
+    status: ServiceStatus, verdicts: dict[ConditionType, Verdict], observed: Observed, now: datetime
+) -> ServiceStatus:
+    conditions = tuple(_condition(type_, verdict, observed, now) for type_, verdict in verdicts.items())
+    return replace(status, conditions=conditions, phase=_phase(verdicts))
+
+
+def _phase(verdicts: dict[ConditionType, Verdict]) -> str:
+    """For the eyes only; programs read conditions."""
+    if ConditionType.STALLED in verdicts:
+        return "Stalled"
+    ready = verdicts[ConditionType.READY]
+    if ready.status == "True":
+        return "ScaledToZero" if ready.reason == Reason.SCALED_TO_ZERO else "Ready"
+    return "Updating" if verdicts[ConditionType.AVAILABLE].status == "True" else "Starting"
+
+
+def _condition(type_: ConditionType, verdict: Verdict, observed: Observed, now: datetime) -> Condition:
+    before = observed.status.condition(type_)
+    is_same = before is not None and before.status == verdict.status
+    return Condition(
+        type=type_,
+        status=verdict.status,
+        reason=verdict.reason,
+        message=verdict.message[:MESSAGE_LIMIT],
+        observed_generation=observed.generation,
+        last_transition_time=before.last_transition_time if before and is_same else _timestamp(now),
+    )
+
+
+def _timestamp(now: datetime) -> str:
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
