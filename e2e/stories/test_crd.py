@@ -52,7 +52,7 @@ OPERATOR_ARGS = (
 )  # fmt: skip
 FIELD_ARGS = (
     "--dtype=float32", "--max-model-len", "--block-size=8", "--memory-percent", "--max-num-seqs=4",
-    "--max-num-batched-tokens",
+    "--max-num-batched-tokens", "--device=cpu",
 )  # fmt: skip
 SECRET_KEY = {"secretKeyRef": {"name": "keys", "key": "a"}}
 CONFIG_KEY = {"configMapKeyRef": {"name": "settings", "key": "a", "optional": True}}
@@ -168,7 +168,7 @@ RULES = (
     ),
     Rule(
         says="the operator sets --model",
-        good=(args("--log-level", "debug", "--seed=7"), args("--device=cpu", "x--port")),
+        good=(args("--log-level", "debug", "--seed=7"), args("--kv-cache-memory", "x--port")),
         bad=tuple(args("--seed=1", value) for value in OPERATOR_ARGS),
     ),
     Rule(

@@ -87,6 +87,7 @@ FIELD_FLAGS: Final[dict[str, str]] = {
     "--memory-percent": "spec.engine.kvCache.memoryPercent",
     "--max-num-seqs": "spec.engine.scheduling.maxRunningRequests",
     "--max-num-batched-tokens": "spec.engine.scheduling.maxBatchedTokens",
+    "--device": "spec.accelerator",
 }
 OPERATOR_ENV: Final = frozenset({"HOME", "HF_HOME", "HF_TOKEN", "HF_ENDPOINT"})
 """Environment of the engine that `engine.env` may not set."""
