@@ -1,0 +1,12 @@
+"""Builds the images of this checkout and brings them into the local cluster.
+
+The Dockerfiles know nothing of this tool: docker, podman or buildah build them unchanged. What is special here is that
+no image registry is needed, that nothing is built or sent twice, and that all of it lies in the cache folder.
+"""
+
+from .build import build
+from .catalogue import CLIENT, ENGINE, IMAGES, OPERATOR, Image
+from .errors import ImagesError
+from .load import load
+
+__all__ = ["CLIENT", "ENGINE", "IMAGES", "OPERATOR", "Image", "ImagesError", "build", "load"]
