@@ -13,7 +13,7 @@ import kopf
 
 from octavo_api.api_server import ApiServer
 from octavo_operator.children import Children
-from octavo_operator.cluster import Cluster, read_token
+from octavo_operator.cluster import Cluster, is_served, read_token
 from octavo_operator.handlers import kopf_settings, registry_for
 from octavo_operator.health import health_app, serve_health
 from octavo_operator.hub import Hub
@@ -24,6 +24,8 @@ from octavo_operator.settings import Settings
 from octavo_operator.work_queue import WorkQueue
 
 log = logging.getLogger("octavo_operator")
+
+CRD_POLL_SECONDS = 2.0
 
 
 async def run(settings: Settings) -> None:
@@ -55,15 +57,19 @@ async def run(settings: Settings) -> None:
             serve_health(health_app(children.all, queue), settings.health_port), name="health"
         ),
     ]
-    watch = asyncio.create_task(_watch_services(queue), name="kopf")
+    parts.append(asyncio.create_task(_watch_services(server, queue), name="kopf"))
     try:
-        await asyncio.wait([watch, *parts], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        await _stop(parts)
     finally:
-        await _stop([watch, *parts])
         await server.close()
 
 
-async def _watch_services(queue: WorkQueue[ObjectKey]) -> None:
+async def _watch_services(server: ApiServer, queue: WorkQueue[ObjectKey]) -> None:
+    # kopf looks for the kind once, at its start.
+    while not await is_served(server):
+        log.warning("waiting for the CRD of InferenceServices: kubectl apply -k crds")
+        await asyncio.sleep(CRD_POLL_SECONDS)
     await kopf.operator(
         registry=registry_for(queue.add), settings=kopf_settings(), standalone=True, clusterwide=True
     )
@@ -89,6 +95,8 @@ def main() -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    # One line an event, from kopf, about a handler that only fills a queue.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     asyncio.run(run(settings))
 
 

@@ -193,6 +193,17 @@ def _refusal(child: str, error: ApiError) -> Refusal:
     return Refusal(child=child, reason=reason, message=message, terminal=error.status in (400, 422))
 
 
+async def is_served(server: ApiServer) -> bool:
+    """Whether the CRD is installed, and the API server there to say so."""
+    try:
+        await server.list_page(INFERENCE_SERVICES, None, {"limit": "1"})
+    except ApiError as error:
+        if error.status in (0, 404, 429) or error.status >= 500:
+            return False
+        raise
+    return True
+
+
 async def read_token(server: ApiServer, namespace: str, name: str) -> str:
     """The Hugging Face token in that one Secret."""
     secret: dict[str, Any] | None = await server.get(SECRETS, namespace, name)

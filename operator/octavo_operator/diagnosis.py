@@ -126,7 +126,8 @@ def _of_unstarted(pod: EnginePod) -> Finding | None:
         remedy = "add such nodes, free them, or change spec.resources, spec.accelerator or spec.pod"
         return _engine(Reason.UNSCHEDULABLE, f"pod {pod.name} has no node: {pod.unschedulable}; {remedy}")
     if pod.waiting_reason in PULL_REASONS:
-        text = f"pod {pod.name}: {pod.waiting_reason}: {pod.waiting_message}"
+        # The kubelet alternates between the error and the back-off that quotes it.
+        text = f"pod {pod.name}: {pod.waiting_message.rpartition('ErrImagePull: ')[2]}"
         return _engine(
             Reason.IMAGE_PULL_FAILED, f"{text}; correct spec.engine.image or spec.pod.imagePullSecrets"
         )

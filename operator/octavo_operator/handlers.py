@@ -34,11 +34,11 @@ def registry_for(enqueue: Callable[[ObjectKey], None]) -> kopf.OperatorRegistry:
 def kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
-    # The CRD may be installed after the operator: kopf then needs to see it come.
-    settings.scanning.disabled = False
-    settings.watching.connect_timeout = 5.0
-    settings.watching.server_timeout = 270.0
-    settings.watching.client_timeout = 300.0
+    # Whether the CRD is there is checked before kopf starts; watching all CRDs would need that permission.
+    settings.scanning.disabled = True
+    settings.watching.connect_timeout = 5
+    settings.watching.server_timeout = 270
+    settings.watching.client_timeout = 300
     settings.process.ultimate_exiting_timeout = 10.0
     settings.queueing.exit_timeout = 1.0
     return settings

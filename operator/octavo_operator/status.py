@@ -61,7 +61,8 @@ def status_of(observed: Observed, todo: Plan, refusals: tuple[Refusal, ...], now
         return _status_of_unreadable(observed, now)
     situation = _situation(observed, todo, refusals, observed.service)
     update, everything = situation.update, observed.deployments
-    serving = max(everything, key=lambda item: (item.is_available, item.ready_replicas), default=None)
+    ready = [item for item in everything if item.ready_replicas > 0]
+    serving = max(ready, key=lambda item: (item.is_available, item.ready_replicas), default=None)
     status = ServiceStatus(
         observed_generation=observed.generation,
         replicas=sum(item.existing_replicas for item in everything),
@@ -168,7 +169,8 @@ def _model_ready(at: Situation) -> Verdict:
         return Verdict("True", Reason.MODEL_RESOLVED, f"{name} is not loaded: spec.replicas is 0")
     if finding is not None and finding.part == "Model":
         return Verdict("Unknown", finding.reason, finding.message)
-    return Verdict("Unknown", Reason.MODEL_RESOLVED, f"{name}: no engine has read it yet")
+    reason = Reason.MODEL_RESOLVED if at.commit else Reason.LOADING_WEIGHTS
+    return Verdict("Unknown", reason, f"{name}: no engine has read it yet")
 
 
 def _engine_ready(at: Situation) -> Verdict:
