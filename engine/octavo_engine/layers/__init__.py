@@ -1,0 +1,1 @@
+"""The parts that decoders are made of; each holds its weights and knows nothing of model families."""
