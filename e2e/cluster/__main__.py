@@ -50,12 +50,10 @@ def show(checkout: Checkout, status: lifecycle.Status) -> int:
         print("down: start it with `make cluster`")
         return 3
     print(f"up for {time.time() - record.started_at:.0f} s")
-    print(
-        f"nodes ready: {len(status.ready_nodes)} of {record.nodes}; DNS {'ready' if status.has_dns else 'not ready'}"
-    )
-    print(
-        f"API server: https://127.0.0.1:{record.api_port}  (context {checkout.context}, {checkout.kubeconfig})"
-    )
+    print(f"nodes ready: {len(status.ready_nodes)} of {record.nodes}")
+    print(f"DNS: {'ready' if status.has_dns else 'not ready'}")
+    print(f"API server: https://127.0.0.1:{record.api_port} (context {checkout.context})")
+    print(f"kubeconfig: {checkout.kubeconfig}")
     print(f"Services and pods: socks5h://127.0.0.1:{record.socks_port}")
     print(f"logs: {checkout.state.logs}")
     return 0

@@ -4,7 +4,7 @@ import http.client
 import json
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 
 class ApiClient:
@@ -30,7 +30,7 @@ class ApiClient:
 
     def get_json(self, path: str) -> dict[str, Any] | None:
         body = self.get(path)
-        return None if body is None else json.loads(body)
+        return None if body is None else cast(dict[str, Any], json.loads(body))
 
     def is_ready(self) -> bool:
         return self.get("/readyz") is not None

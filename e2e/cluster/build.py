@@ -135,7 +135,8 @@ def check_go() -> None:
 
 def needed_go() -> str:
     versions = re.findall(r"^go (\S+)", "\n".join(go_mod(binary.module) for binary in BINARIES), re.MULTILINE)
-    return max(versions, key=lambda version: [int(number) for number in version.split(".")])
+    newest: str = max(versions, key=lambda version: [int(number) for number in version.split(".")])
+    return newest
 
 
 def go_environment() -> dict[str, str]:

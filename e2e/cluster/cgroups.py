@@ -1,4 +1,4 @@
-"""The control groups of one cluster: `/NAME/nI` in every hierarchy, made before kubelet and removed after it."""
+"""The control groups of one cluster: `/NAME/nI` in every hierarchy, made before kubelet, removed after it."""
 
 import time
 from pathlib import Path
@@ -53,7 +53,7 @@ def prepare_children(folder: Path) -> None:
 
 
 def remove(name: str, root: Path = ROOT, seconds: float = 10.0) -> None:
-    """Remove the empty folders that a dead cluster left. The kernel may need a moment to see them as empty."""
+    """Remove the folders that a dead cluster left. The kernel may need a moment to see them as empty."""
     deadline = time.monotonic() + seconds
     while left := [hierarchy / name for hierarchy in hierarchies(root) if (hierarchy / name).exists()]:
         for folder in left:

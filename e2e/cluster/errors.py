@@ -1,4 +1,4 @@
-"""What can go wrong with the cluster and is the user's to mend: each message names the thing and the remedy."""
+"""What can go wrong and is the user's to mend: each message names the thing and the remedy."""
 
 
 class ClusterError(Exception):

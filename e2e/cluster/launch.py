@@ -1,6 +1,7 @@
 """Starting the first process of a cluster from the host, with the sockets that lead into it."""
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -11,15 +12,16 @@ from pathlib import Path
 from . import host
 from .build import Components
 from .errors import ClusterError
+from .parts import wait_until
 from .paths import PACKAGE, Checkout, State, cache_folder
-from .processes import marker
+from .processes import launcher, marker
 from .record import Record
 
 NAMESPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
 def launch(checkout: Checkout, components: Components, nodes: int) -> Record:
-    """Start the cluster, detached from this terminal. Its sockets were opened here, so the host can use them."""
+    """Start the cluster, detached from this terminal. Its sockets are opened here, so the host has them."""
     api, socks = listen(), listen()
     record = Record(
         name=checkout.cluster_name,
@@ -48,10 +50,13 @@ def listen() -> socket.socket:
 def spawn(state: State, fds: list[int]) -> None:
     command = ["unshare", *NAMESPACES, "--", sys.executable, "-m", "cluster.supervisor", marker(state)]
     with supervisor_log(state).open("wb") as log:
-        subprocess.Popen(
+        process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=fds, cwd="/",
             env=environment(), start_new_session=True,
         )  # fmt: skip
+
+    # A process has no command line for a moment while it starts, and that is what we know it by.
+    wait_until(lambda: launcher(state) is not None or process.poll() is not None, "a started cluster")
 
 
 def environment() -> dict[str, str]:
@@ -78,10 +83,10 @@ def prepare_state(state: State, nodes: int) -> None:
 
 def write_kubectl(checkout: Checkout, record: Record) -> None:
     """A kubectl for this cluster alone, whatever KUBECONFIG says, with a discovery cache of its own."""
-    script = f"""\
-#!/bin/sh
-KUBECONFIG='{checkout.kubeconfig}' KUBECACHEDIR='{checkout.state.folder}/kubectl-cache' exec '{record.binary("kubectl")}' "$@"
-"""
+    variables = {"KUBECONFIG": checkout.kubeconfig, "KUBECACHEDIR": checkout.state.kubectl_cache}
+    settings = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in variables.items())
+    hint = f"[ -e {shlex.quote(str(checkout.kubeconfig))} ] || echo 'the cluster is down: make cluster' >&2"
+    script = f'#!/bin/sh\n{hint}\n{settings} exec {shlex.quote(record.binary("kubectl"))} "$@"\n'
     checkout.kubectl.parent.mkdir(parents=True, exist_ok=True)
     partial = checkout.kubectl.with_name(f".kubectl.{os.getpid()}")
     partial.write_text(script)

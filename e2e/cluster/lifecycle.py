@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from . import cgroups, host, pki, processes
 from .addresses import node_name
@@ -65,22 +66,20 @@ def await_ready(checkout: Checkout, record: Record) -> None:
         install_dns(record, state)
     for name in (node_name(number) for number in range(1, record.nodes + 1)):
         with step(f"node {name} is Ready"):
-            wait_while_alive(state, lambda name=name: api.is_node_ready(name), f"a Ready node {name}")
+            wait_while_alive(state, partial(api.is_node_ready, name), f"a Ready node {name}")
     with step("DNS is ready"):
         wait_while_alive(
-            state, lambda: api.is_deployment_available("kube-system", "coredns"), "a ready CoreDNS"
+            state, partial(api.is_deployment_available, "kube-system", "coredns"), "a ready CoreDNS"
         )
-    partial = checkout.kubeconfig.with_name(".kubeconfig")
-    pki.write_kubeconfig(
-        partial, state.pki, "admin", f"https://127.0.0.1:{record.api_port}", checkout.context
-    )
-    partial.replace(checkout.kubeconfig)
+    staged = checkout.kubeconfig.with_name(".kubeconfig")
+    pki.write_kubeconfig(staged, state.pki, "admin", f"https://127.0.0.1:{record.api_port}", checkout.context)
+    staged.replace(checkout.kubeconfig)
 
 
 def install_dns(record: Record, state: State) -> None:
     staged = state.pki / "host.kubeconfig"
     pki.write_kubeconfig(staged, state.pki, "admin", f"https://127.0.0.1:{record.api_port}", "host")
-    flags = ["--kubeconfig", str(staged), "--cache-dir", str(state.folder / "kubectl-cache")]
+    flags = ["--kubeconfig", str(staged), "--cache-dir", str(state.kubectl_cache)]
     run(record.binary("kubectl"), *flags, "create", "--validate=false", "-f", f"{MANIFESTS}/coredns.yaml")
 
 
@@ -117,7 +116,7 @@ def clean_up(checkout: Checkout) -> None:
     processes.kill_all(state)
     cgroups.remove(checkout.cluster_name)
     of_nodes = [folder for own in state.nodes() for folder in (own.kubelet, own.pod_logs, own.config)]
-    for folder in [state.pki, state.etcd, state.folder / "kubectl-cache", *of_nodes]:
+    for folder in [state.pki, state.etcd, state.kubectl_cache, *of_nodes]:
         if folder.exists():
             shutil.rmtree(folder)
     for file in (state.record, state.namespace):

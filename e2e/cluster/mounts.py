@@ -1,4 +1,4 @@
-"""What a process of the cluster sees of the file system. Every function acts in a mount namespace of our own."""
+"""What a process of the cluster sees of the file system. All of it acts in a mount namespace of our own."""
 
 import os
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """One node: containerd, kubelet and kube-proxy in a mount namespace of their own.
 
-The node has `/run`, `/var/lib` and `/var/log` of its own, so that nothing of it meets another node or the host.
+The node has its own `/run`, `/var/lib` and `/var/log`, so that nothing of it meets another node or the host.
 """
 
 import argparse

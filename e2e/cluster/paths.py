@@ -75,6 +75,10 @@ class State:
         return self.folder / "etcd"
 
     @property
+    def kubectl_cache(self) -> Path:
+        return self.folder / "kubectl-cache"
+
+    @property
     def logs(self) -> Path:
         return self.folder / "log"
 

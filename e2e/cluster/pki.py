@@ -1,4 +1,4 @@
-"""Certificates, keys and kubeconfigs of one cluster: made afresh at every start, with the machine's openssl."""
+"""Certificates, keys and kubeconfigs of one cluster: made at every start, with the machine's openssl."""
 
 import base64
 import json

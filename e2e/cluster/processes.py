@@ -1,13 +1,14 @@
 """Finding and ending the processes of one cluster.
 
 Our own processes carry `--octavo-cluster=STATE` on their command line, so no pid file can be stale or lost.
-All others (etcd, containerd, pods) live in the process namespace whose first process is ours: they die with it.
+All others (etcd, containerd, pods) live in the namespace whose first process is ours: they die with it.
 """
 
 import os
 import select
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import ClusterError
@@ -39,7 +40,7 @@ def node_process(state: State, number: int) -> int | None:
 
 
 def kill_all(state: State) -> int:
-    """SIGKILL the cluster and wait until nothing of it runs; returns how many processes of ours there were."""
+    """SIGKILL the cluster and wait until nothing of it runs; returns how many of our processes there were."""
     pids = sorted(marked(state))  # the launcher came first: its death already takes the rest along
     handles = [handle for pid in pids if (handle := open_pid(pid)) is not None]
     try:
@@ -86,7 +87,7 @@ def command_line(pid: int) -> list[str]:
 
 def in_namespace(pid: int, identity: str) -> bool:
     try:
-        return os.readlink(PROC / str(pid) / "ns" / "pid") == identity and not is_zombie(pid)
+        return str((PROC / str(pid) / "ns" / "pid").readlink()) == identity and not is_zombie(pid)
     except OSError:
         return False
 
@@ -103,7 +104,5 @@ def open_pid(pid: int) -> int | None:
 
 
 def send_kill(handle: int) -> None:
-    try:
+    with suppress(ProcessLookupError):  # it went with the launcher
         signal.pidfd_send_signal(handle, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it went with the launcher

@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 from .addresses import API_PORT
 
@@ -65,7 +66,7 @@ async def relay(dial: Dial, reader: asyncio.StreamReader, writer: asyncio.Stream
 
 async def serve(api_fd: int, socks_fd: int) -> None:
     for fd, dial in ((api_fd, dial_api_server), (socks_fd, dial_socks_target)):
-        await asyncio.start_server(lambda r, w, dial=dial: relay(dial, r, w), sock=socket.socket(fileno=fd))
+        await asyncio.start_server(partial(relay, dial), sock=socket.socket(fileno=fd))
     await asyncio.Event().wait()
 
 

@@ -26,7 +26,7 @@ def main() -> None:
     state = State(parser.parse_args().octavo_cluster)
     record = read_record(state.record)
     assert record is not None, "the launcher writes the record before it starts us"
-    state.namespace.write_text(os.readlink("/proc/self/ns/pid"))
+    state.namespace.write_text(str(Path("/proc/self/ns/pid").readlink()))
     try:
         sys.exit(supervise(record, state))
     except ClusterError as error:
@@ -69,7 +69,7 @@ def start_relay(parts: Parts, record: Record, state: State) -> None:
 
 
 def start_node(parts: Parts, number: int, state: State) -> None:
-    """The first node shares the control plane's network, each further one has its own, joined by the bridge."""
+    """The first node shares the control plane's network; each further one has its own, on the bridge."""
     own_network = [] if number == 1 else ["-n"]
     command = [sys.executable, "-m", "cluster.node", marker(state), f"--node={number}"]
     pid = parts.start(node_name(number), ["unshare", "-m", *own_network, "--", *command])
@@ -78,8 +78,8 @@ def start_node(parts: Parts, number: int, state: State) -> None:
 
 
 def connect(pid: int, number: int) -> None:
-    ours = os.readlink("/proc/1/ns/net")
-    wait_until(lambda: os.readlink(f"/proc/{pid}/ns/net") != ours, f"a network of {node_name(number)}'s own")
+    ours, its_own = Path("/proc/1/ns/net"), Path(f"/proc/{pid}/ns/net")
+    wait_until(lambda: its_own.readlink() != ours.readlink(), f"a network of {node_name(number)}'s own")
     outer = f"to-{node_name(number)}"
     run("ip", "link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
     run("ip", "link", "set", outer, "master", BRIDGE, "up")
