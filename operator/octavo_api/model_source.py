@@ -3,13 +3,13 @@
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit
 
 from octavo_api.errors import InvalidSpec
 
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_PATH = re.compile(r"[A-Za-z0-9._@+=/-]*")
 _URI_FIELD = "spec.model.uri"
 
 
@@ -73,6 +73,7 @@ def _hub_model(uri: str, rest: str, revision: str | None) -> HubModel:
 def _inside(uri: str, path: str) -> str:
     """A path that cannot leave its folder, without slashes at its ends."""
     parts = PurePosixPath(path.strip("/")).parts
-    if ".." in parts or urlsplit(uri).query:
-        raise InvalidSpec(_URI_FIELD, uri, "the path must stay inside its volume: remove '..' and '?'")
+    if ".." in parts or not _PATH.fullmatch(path):
+        remedy = "the path must stay inside its volume and has letters, digits and ._@+=-/; remove the rest"
+        raise InvalidSpec(_URI_FIELD, uri, remedy)
     return "/".join(parts)
