@@ -1,0 +1,112 @@
+"""CRD and manifests use the names of names.py."""
+
+import re
+from typing import Any
+
+import yaml
+from crd import ROOT, crd, schema, walk
+
+from octavo_api import api_server, names
+from octavo_api.api_server import Resource
+from octavo_engine.config import SchedulerConfig
+from octavo_operator import cluster
+from octavo_operator.settings import Settings
+
+NODES = dict(walk(schema()))
+QUOTED = re.compile(r"'([^']*)'")
+
+
+def rules(path: str) -> list[str]:
+    return [rule["rule"] for rule in NODES[path]["x-kubernetes-validations"]]
+
+
+def operator_manifest(kind: str) -> dict[str, Any]:
+    files = sorted((ROOT / "manifests/operator").glob("*.yaml"))
+    documents = [document for file in files for document in yaml.safe_load_all(file.read_text())]
+    (found,) = (
+        document
+        for document in documents
+        if document["kind"] == kind
+        and document.get("metadata", {}).get("name") != "octavo-view"
+        and document.get("metadata", {}).get("name") != "octavo-edit"
+    )
+    return dict(found)
+
+
+def test_the_crd_defines_our_kind() -> None:
+    definition = crd()["spec"]
+    kind = definition["names"]
+    assert (definition["group"], definition["versions"][0]["name"]) == (names.GROUP, names.VERSION)
+    assert (kind["kind"], kind["plural"], kind["shortNames"]) == (
+        names.KIND,
+        names.PLURAL,
+        [names.SHORT_NAME],
+    )
+    assert crd()["metadata"]["name"] == f"{names.PLURAL}.{names.GROUP}"
+
+
+def test_the_crd_refuses_the_flags_that_the_operator_sets() -> None:
+    operators, fields = rules("spec.engine.extraArgs[]")
+    assert set(QUOTED.findall(operators)) - {"--", "="} == names.OPERATOR_FLAGS
+    assert set(QUOTED.findall(fields)) - {"--", "="} == set(names.FIELD_FLAGS)
+
+
+def test_the_crd_refuses_the_environment_that_the_operator_sets() -> None:
+    assert set(QUOTED.findall(rules("spec.engine.env[].name")[1])) == names.OPERATOR_ENV
+
+
+def test_every_field_that_stands_for_a_flag_exists() -> None:
+    assert set(names.FIELD_FLAGS.values()) <= set(NODES)
+
+
+def test_the_crd_knows_the_tokens_that_a_step_computes_by_default() -> None:
+    default = SchedulerConfig().max_num_batched_tokens
+    assert any(f"self.maxRunningRequests <= {default}" in rule for rule in rules("spec.engine.scheduling"))
+
+
+def test_the_crd_bounds_the_name_so_that_children_fit() -> None:
+    (length, _) = schema()["x-kubernetes-validations"]
+    assert length["rule"] == f"size(self.metadata.name) <= {names.MAX_NAME_LENGTH}"
+
+
+def test_the_operator_runs_under_its_names() -> None:
+    deployment = operator_manifest("Deployment")
+    pod = deployment["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    assert deployment["metadata"]["name"] == names.OPERATOR_NAME
+    assert pod["metadata"]["labels"][names.LABEL_APP] == names.OPERATOR_NAME
+    assert pod["spec"]["serviceAccountName"] == names.OPERATOR_NAME
+    assert container["ports"][0]["containerPort"] == names.OPERATOR_HEALTH_PORT
+    assert operator_manifest("ServiceAccount")["metadata"]["name"] == names.OPERATOR_NAME
+    assert operator_manifest("Namespace")["metadata"]["name"] == names.OPERATOR_NAMESPACE
+
+
+def test_the_operator_reads_the_settings_of_its_config_map() -> None:
+    literals = operator_manifest("Kustomization")["configMapGenerator"][0]["literals"]
+    assert [literal.partition("=")[0] for literal in literals] == [
+        "OCTAVO_ENGINE_IMAGE",
+        "OCTAVO_MODEL_ROOT",
+        "OCTAVO_HUB_ENDPOINT",
+    ]
+    read = Settings.read([], dict(literal.split("=", 1) for literal in literals))
+    assert read == Settings(engine_image="octavo-engine", model_root=None, hub_endpoint=None)
+    given = {"OCTAVO_ENGINE_IMAGE": "a:1", "OCTAVO_MODEL_ROOT": "/m", "OCTAVO_HUB_ENDPOINT": "http://h"}
+    assert Settings.read([], given) == Settings(engine_image="a:1", model_root="/m", hub_endpoint="http://h")
+
+
+def test_the_operator_may_touch_what_it_uses_and_nothing_else() -> None:
+    resources = [
+        value
+        for module in (api_server, cluster)
+        for value in vars(module).values()
+        if isinstance(value, Resource)
+    ]
+    used = {(resource.api_version.rpartition("/")[0], resource.plural) for resource in resources}
+    own = {(names.GROUP, f"{names.PLURAL}/status"), (names.GROUP, f"{names.PLURAL}/finalizers")}
+    allowed = {
+        (group, resource)
+        for rule in operator_manifest("ClusterRole")["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert allowed == used | own
