@@ -93,7 +93,11 @@ class ApiServer:
     async def list_page(
         self, resource: Resource, namespace: str | None, query: Mapping[str, str]
     ) -> Manifest:
-        return await self.request("GET", resource.path(namespace), query=query)
+        page = await self.request("GET", resource.path(namespace), query=query)
+        for item in page["items"]:
+            # A list leaves out of its items what it says of itself.
+            item["apiVersion"], item["kind"] = resource.api_version, resource.kind
+        return page
 
     async def apply(self, path: str, manifest: Manifest, *, field_manager: str) -> Manifest:
         """Server-side apply; fields that another manager holds become ours."""

@@ -90,8 +90,7 @@ class Cluster:
     async def _list_deployments(self, key: ObjectKey) -> tuple[Manifest, ...]:
         selector = f"{LABEL_SERVICE}={key.name},{LABEL_MANAGED_BY}={FIELD_MANAGER}"
         page = await self._server.list_page(DEPLOYMENTS, key.namespace, {"labelSelector": selector})
-        # A list leaves the kind out of its items.
-        return tuple({"kind": DEPLOYMENTS.kind, **item} for item in page["items"])
+        return tuple(page["items"])
 
     def _resolution(
         self, key: ObjectKey, service: InferenceService | None, deployments: tuple[EngineDeployment, ...]

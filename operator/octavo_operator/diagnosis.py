@@ -77,7 +77,8 @@ def last_failure(pods: Iterable[EnginePod]) -> LastFailure | None:
 
 
 def _of_refused_pods(deployment: EngineDeployment) -> Finding:
-    text = deployment.replica_failure
+    # Every try has another pod name: the message must not change with it.
+    text = deployment.replica_failure.rpartition(" is forbidden: ")[2]
     if "exceeded quota" in text:
         reason, remedy = Reason.QUOTA_EXCEEDED, "raise the namespace's ResourceQuota or lower spec.resources"
     elif "violates PodSecurity" in text:
