@@ -1,7 +1,7 @@
 """Builds the images of this checkout and brings them into the local cluster.
 
-The Dockerfiles know nothing of this tool: docker, podman or buildah build them unchanged. What is special here is that
-no image registry is needed, that nothing is built or sent twice, and that all of it lies in the cache folder.
+The Dockerfiles know nothing of this tool: docker, podman or buildah build them unchanged. What it adds: no
+image registry is needed, nothing is built or sent twice, and all of it lies in the cache folder.
 """
 
 from .build import build

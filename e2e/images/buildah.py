@@ -82,7 +82,7 @@ class Buildah:
 def follow(
     process: subprocess.Popen[bytes], write: Callable[[bytes], object], say: Callable[[str], None]
 ) -> None:
-    """Copy the output until it ends. A step is said only when it stays silent for a while: cached ones do not."""
+    """Copy the output until it ends. Said are the steps that stay silent for a while: cached ones do not."""
     assert process.stdout is not None
     output = process.stdout.fileno()
     current, rest = "", b""

@@ -45,7 +45,7 @@ IMAGES = (ENGINE, OPERATOR, CLIENT)
 
 
 def inputs_hash(root: Path, image: Image, arguments: Mapping[str, str], base: str) -> str:
-    """Equal for equal results: names and contents of all that goes in, the build arguments, the base image's id."""
+    """Equal for equal results: covers all files that go in, the build arguments and the base image's id."""
     digest = hashlib.sha256(repr((base, sorted(arguments.items()))).encode())
     for path in [root / ".dockerignore", root / image.dockerfile, *source_files(root, image)]:
         content = path.read_bytes()

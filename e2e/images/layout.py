@@ -1,7 +1,6 @@
 """Built images as an OCI layout on disk, in which unchanged layers are written once."""
 
 import json
-import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,19 +11,19 @@ from .buildah import Buildah
 Index = dict[str, Any]
 
 
+REFERENCE = "org.opencontainers.image.ref.name"
+
+
 def export(buildah: Buildah, reference: str, layout: Path) -> Index:
     """Bring the image into the layout; returns its entry (descriptor) of the layout's index."""
-    blobs = layout / "blobs" / "sha256"
+    blobs = blob_folder(layout)
     blobs.mkdir(parents=True, exist_ok=True)
     if any(not (blobs / layer).exists() for layer in layers(buildah, reference)[:-1]):
         add_plain_layers(buildah, reference, blobs)
     buildah("push", "--quiet", reference, f"oci:{layout}:{reference}")
     entries = read(layout / "index.json")["manifests"]
-    remove_unnamed(blobs, entries)
+    remove_unnamed(layout, entries)
     return next(entry for entry in entries if entry["annotations"][REFERENCE] == reference)
-
-
-REFERENCE = "org.opencontainers.image.ref.name"
 
 
 def layers(buildah: Buildah, reference: str) -> list[str]:
@@ -37,24 +36,35 @@ def layers(buildah: Buildah, reference: str) -> list[str]:
 
 
 def add_plain_layers(buildah: Buildah, reference: str, blobs: Path) -> None:
-    """Write the layers uncompressed. A push into the layout then finds them by hash and compresses only new ones:
-    compressing everything takes 19 s for the engine, and again at each push."""
+    """Write the layers uncompressed, named by their hash.
+
+    A push into the layout finds them by that name and compresses only what is new. Without them it compresses
+    everything at each push, which takes 19 s for the engine.
+    """
     with tempfile.TemporaryDirectory(dir=buildah.folder, prefix="layers-") as folder:
         buildah("push", "--quiet", "--disable-compression", reference, f"dir:{folder}")
         for layer in layers(buildah, reference):
-            os.replace(Path(folder) / layer, blobs / layer)
+            (Path(folder) / layer).replace(blobs / layer)
 
 
-def remove_unnamed(blobs: Path, entries: Iterable[Index]) -> None:
-    named = {digest for entry in entries for digest in digests(blobs, entry)}
-    for blob in blobs.iterdir():
-        if f"sha256:{blob.name}" not in named:
-            blob.unlink()
+def remove_unnamed(layout: Path, entries: Iterable[Index]) -> None:
+    named = {blob(layout, digest) for entry in entries for digest in digests(layout, entry)}
+    for file in blob_folder(layout).iterdir():
+        if file not in named:
+            file.unlink()
 
 
-def digests(blobs: Path, entry: Index) -> list[str]:
+def blob_folder(layout: Path) -> Path:
+    return layout / "blobs" / "sha256"
+
+
+def blob(layout: Path, digest: str) -> Path:
+    return blob_folder(layout) / digest.removeprefix("sha256:")
+
+
+def digests(layout: Path, entry: Index) -> list[str]:
     """Every blob of an image: manifest, configuration, layers."""
-    manifest = read(blobs / entry["digest"].removeprefix("sha256:"))
+    manifest = read(blob(layout, entry["digest"]))
     return [entry["digest"], manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
 
 

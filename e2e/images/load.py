@@ -59,14 +59,13 @@ def common_blobs(sockets: Sequence[str]) -> set[str]:
 
 def write_archive(archive: Path, folder: Path, images: Mapping[str, Index], present: set[str]) -> None:
     """An OCI archive without the blobs that are present: containerd takes those from its own store."""
-    blobs = folder / "blobs" / "sha256"
-    needed = {digest for entry in images.values() for digest in layout.digests(blobs, entry)}
+    needed = {digest for entry in images.values() for digest in layout.digests(folder, entry)}
     entries = [named(entry, name) for name, entry in images.items()]
     with tarfile.open(archive, "w") as tar:
         add_json(tar, "oci-layout", {"imageLayoutVersion": "1.0.0"})
         for digest in sorted(needed - present):
-            file = digest.removeprefix("sha256:")
-            tar.add(blobs / file, f"blobs/sha256/{file}")
+            file = layout.blob(folder, digest)
+            tar.add(file, str(file.relative_to(folder)))
         add_json(tar, "index.json", {"schemaVersion": 2, "manifests": entries})
 
 

@@ -1,7 +1,7 @@
 """How pip on this machine reaches its index, for the pip inside a build.
 
-The settings are mounted while a build runs. They are in no layer and no history of an image: an index address may
-hold a password, and another machine has another index.
+The settings are mounted while a build runs, and are in no layer and no history of an image: an index address
+may hold a password, and another machine has another index.
 """
 
 import ast
@@ -59,8 +59,8 @@ def pip_conf(settings: Mapping[str, str], has_certificate: bool, has_wheels: boo
         options["cert"] = f"{INSIDE}/ca.crt"
     if has_wheels:
         options["find-links"] = f"{INSIDE}/wheels"
-    # An option with several values stands on several indented lines.
-    return "[global]\n" + "".join(
-        f"{name} = {value.strip()}\n".replace("\n", "\n    ").rstrip() + "\n"
-        for name, value in options.items()
+    # The values of an option that has several stand on indented lines.
+    lines = (
+        f"{name} = {value.strip().replace(chr(10), chr(10) + '    ')}" for name, value in options.items()
     )
+    return "\n".join(["[global]", *lines, ""])

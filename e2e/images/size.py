@@ -1,31 +1,30 @@
-"""`size`: what an image weighs on disk, and as a registry would hold it."""
+"""`size`: what an image weighs unpacked, and as a registry would hold it."""
 
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 from cluster.paths import this_checkout
 
 from . import layout
 from .build import built, store
-from .catalogue import IMAGES, Image
+from .catalogue import Image
 
 
-def show(images: Sequence[Image] = IMAGES) -> None:
+def show(images: Sequence[Image]) -> None:
     checkout = this_checkout()
     with store() as buildah:
         folder = buildah.folder / "layout"
         for image in images:
             entry = layout.export(buildah, built(checkout, image), folder)
-            blobs = [
-                folder / "blobs" / "sha256" / d.removeprefix("sha256:")
-                for d in layout.digests(folder / "blobs" / "sha256", entry)
-            ]
+            blobs = [layout.blob(folder, digest) for digest in layout.digests(folder, entry)]
             plain = sum(blob.stat().st_size for blob in blobs)
-            packed = sum(compressed(str(blob)) for blob in blobs)
+            packed = sum(map(compressed_bytes, blobs))
             print(f"{image.reference}: {plain / 1e6:.0f} MB, {packed / 1e6:.0f} MB compressed")
 
 
-def compressed(path: str) -> int:
-    with subprocess.Popen(["gzip", "--stdout", path], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        return sum(len(chunk) for chunk in iter(lambda: process.stdout.read(1 << 20), b""))
+def compressed_bytes(blob: Path) -> int:
+    gzip = subprocess.Popen(["gzip", "--stdout", str(blob)], stdout=subprocess.PIPE)
+    counted = subprocess.run(["wc", "--bytes"], stdin=gzip.stdout, capture_output=True, check=True)
+    gzip.wait()
+    return int(counted.stdout)

@@ -18,7 +18,7 @@ def wheel_folder(root: Path) -> Path | None:
 
 
 def requirement(names: Iterable[str]) -> str | None:
-    """The requirement that takes exactly the newest wheel of torch that fits the image; None when none does."""
+    """The requirement that takes exactly the newest wheel of torch that fits the image, if one does."""
     pattern = re.compile(rf"torch-([^-]+)-{PYTHON}-{PYTHON}-\w*{platform.machine()}\.whl")
     versions = sorted(match[1] for name in names if (match := pattern.fullmatch(name)))
     return f"torch=={versions[-1]}" if versions else None
