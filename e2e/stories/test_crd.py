@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kubectl import Kubectl
+from octavo_api.service_status import Condition, LastFailure, ServiceStatus
 
 HUB = "hf://org/name"
 COMMIT = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
@@ -249,6 +250,11 @@ RULES = (
         ),
     ),
     Rule(
+        says="a label's value has letters, digits and ._-",
+        good=(spec(pod={"labels": {"team": ""}, "nodeSelector": {"zone": "eu-west.1_a"}}),),
+        bad=(spec(pod={"labels": {"team": "a b"}}), spec(pod={"nodeSelector": {"zone": "-a"}})),
+    ),
+    Rule(
         says="annotations below serving.octavo.dev/ are the operator's",
         good=(
             spec(
@@ -410,6 +416,38 @@ def test_the_columns_answer_what_people_ask(kubectl: Kubectl) -> None:
     columns = {name: row[header.index(name) :].split()[0] for name in ("MODEL", "REPLICAS")}
     assert columns == {"MODEL": "pvc://weights", "REPLICAS": "0"}
     assert "inferenceservice.serving.octavo.dev/shown" in kubectl("get", "all", "-o", "name").stdout
+
+
+def test_the_status_that_we_write_is_taken(kubectl: Kubectl) -> None:
+    kubectl.apply(manifest("told", model("pvc://weights") | {"replicas": 0}))
+    condition = Condition(
+        type="Ready",
+        status="False",
+        reason="OutOfMemory",
+        message="pod told-1: the weights need 3 GiB; raise spec.resources.memory",
+        observed_generation=1,
+        last_transition_time="2026-01-01T00:00:00Z",
+    )
+    failure = LastFailure(
+        reason="OutOfMemory", pod="told-1", container="engine", exit_code=66, message="no room"
+    )
+    texts = dict.fromkeys(
+        ("phase", "selector", "url", "current_revision", "update_revision", "model_commit"), "x"
+    )
+    told = manifest("told", {}) | {
+        "status": ServiceStatus(conditions=(condition,), last_failure=failure, **texts).to_manifest()
+    }
+    del told["spec"]
+    arguments = (
+        "--server-side",
+        "--force-conflicts",
+        "--subresource=status",
+        "--dry-run=server",
+        "-o",
+        "json",
+    )
+    taken = kubectl("apply", *arguments, "-f", "-", input=json.dumps(told)).stdout
+    assert json.loads(taken)["status"] == told["status"]
 
 
 def test_explain_teaches_the_fields(cluster: Kubectl) -> None:

@@ -1,0 +1,1 @@
+"""The walk from a fresh clone to a streamed chat answer."""

@@ -1,0 +1,109 @@
+"""Our images, CRD and operator on the local cluster; the demo and the stories both start here."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import images
+from cluster import lifecycle
+from cluster.errors import ClusterError
+from cluster.guard import require_own_context
+from cluster.image_store import ctr, image_digests
+from cluster.images import containerd_socket
+from cluster.paths import cache_folder, this_checkout
+from kubectl import Kubectl
+
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = cache_folder() / "models"
+DEMO_MODEL = "smollm2-135m-instruct"
+TINY_MODEL = "tiny-llama"
+CLIENT_IMAGE = "octavo.local/client:dev"
+OPERATOR_NAMESPACE = "octavo-system"
+OPERATOR_DEPLOYMENT = "deployment/octavo-operator"
+
+
+class InstallFailed(Exception):
+    """A step could not be done; the message says which and what to do."""
+
+
+def kubectl() -> Kubectl:
+    """kubectl for this checkout's cluster. Raises when the kubeconfig leads anywhere else."""
+    checkout = this_checkout()
+    require_own_context(checkout.kubeconfig, checkout)
+    return Kubectl(checkout.kubectl, checkout.kubeconfig)
+
+
+def cluster() -> Kubectl:
+    """Start the cluster unless it runs."""
+    try:
+        lifecycle.up(this_checkout(), nodes=1)
+        return kubectl()
+    except ClusterError as error:
+        raise InstallFailed(str(error)) from error
+
+
+def operator() -> Kubectl:
+    """Apply the CRD and the operator, and wait until the operator that runs is the one just built."""
+    within = kubectl()
+    overlay = write_overlay()
+    within("apply", "--server-side", "--force-conflicts", "-k", str(overlay))
+    within("wait", "crd/inferenceservices.serving.octavo.dev", "--for=condition=Established", "--timeout=30s")
+    within("-n", OPERATOR_NAMESPACE, "rollout", "status", OPERATOR_DEPLOYMENT, "--timeout=120s")
+    return within
+
+
+def write_overlay() -> Path:
+    """The local overlay with this machine's model root; the image's digest makes a new build roll out."""
+    folder = this_checkout().root / ".octavo" / "overlay"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "kustomization.yaml").write_text(f"""\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [../../manifests/overlays/local]
+configMapGenerator:
+  - name: octavo-operator
+    namespace: {OPERATOR_NAMESPACE}
+    behavior: merge
+    literals: ["OCTAVO_MODEL_ROOT={MODELS}"]
+patches:
+  - target: {{kind: Deployment, name: octavo-operator}}
+    patch: |-
+      - op: add
+        path: /spec/template/metadata/annotations
+        value: {{octavo.local/image: "{loaded_digest("octavo.local/operator:dev")}"}}
+""")
+    return folder
+
+
+def loaded_digest(image: str) -> str:
+    digests = image_digests(containerd_socket(this_checkout().state, 1))
+    if image not in digests:
+        raise InstallFailed(
+            f"{image} is not in the cluster: build and load it with `make images`, then again"
+        )
+    return digests[image]
+
+
+def tiny_model() -> str:
+    """Make the tiny random Llama below the model root, once; returns its folder's name there."""
+    folder = MODELS / TINY_MODEL
+    if not (folder / "model.safetensors").exists():
+        script = ROOT / "tests/support/tiny_model.py"
+        subprocess.run([sys.executable, str(script), str(folder)], check=True, stdout=subprocess.DEVNULL)
+    return TINY_MODEL
+
+
+def everything() -> Kubectl:
+    """The cluster with images and operator: what every story needs."""
+    cluster()
+    images.build()
+    images.load()
+    return operator()
+
+
+def kill_container(container_id: str) -> None:
+    """SIGKILL a container's first process from outside, as the kernel does when memory runs out."""
+    require_own_context(this_checkout().kubeconfig)
+    ctr(containerd_socket(this_checkout().state, 1), "tasks", "kill", "--signal", "SIGKILL", container_id)

@@ -1,0 +1,114 @@
+"""What breaks is brought back, and what is deleted stays away."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import install
+from kubectl import Kubectl
+
+GOOD = {"completion": {"model": "tiny", "prompt": "hello", "max_tokens": 8, "temperature": 0}}
+ENGINE = ("pods", "-l", "serving.octavo.dev/service=tiny")
+CHILDREN = "deployments,replicasets,pods,services,poddisruptionbudgets"
+
+
+def restarts(kubectl: Kubectl) -> int:
+    pods = kubectl.items(*ENGINE)
+    return sum(each["restartCount"] for pod in pods for each in pod["status"].get("containerStatuses", []))
+
+
+def is_ready(kubectl: Kubectl) -> bool:
+    state = kubectl.get("infsvc", "tiny").get("status", {})
+    return state.get("readyReplicas", 0) >= 1 and any(
+        each["type"] == "Ready" and each["status"] == "True" for each in state.get("conditions", [])
+    )
+
+
+def test_an_engine_that_is_killed_in_its_pod_serves_again(
+    kubectl: Kubectl, serve: Any, client: Any, until: Any, tiny_model: str
+) -> None:
+    serve("tiny", tiny_model)
+    before = client("tiny", GOOD)
+    container = kubectl.items(*ENGINE)[0]["status"]["containerStatuses"][0]["containerID"]
+
+    install.kill_container(container.removeprefix("containerd://"))
+
+    until("the container restarted", lambda: restarts(kubectl) == 1)
+    until("the service is ready", lambda: is_ready(kubectl))
+    assert client("tiny", GOOD) == before
+
+
+def test_a_deleted_deployment_comes_back_and_serves(
+    kubectl: Kubectl, serve: Any, client: Any, until: Any, tiny_model: str
+) -> None:
+    serve("tiny", tiny_model)
+    before = client("tiny", GOOD)
+    old = kubectl.items("deployments")[0]["metadata"]
+
+    kubectl("delete", "deployment", old["name"])
+
+    def is_back() -> bool:
+        return any(each["metadata"]["uid"] != old["uid"] for each in kubectl.items("deployments"))
+
+    until("another Deployment of the same name", is_back)
+    kubectl("wait", f"deployment/{old['name']}", "--for=condition=Available", "--timeout=120s")
+    until("the service is ready", lambda: is_ready(kubectl))
+    assert client("tiny", GOOD) == before
+
+
+def test_every_other_child_comes_back_too(kubectl: Kubectl, serve: Any, until: Any, tiny_model: str) -> None:
+    serve("tiny", tiny_model)
+    for child in ("service", "poddisruptionbudget"):
+        uid = kubectl.get(child, "tiny")["metadata"]["uid"]
+        kubectl("delete", child, "tiny")
+        until(
+            f"another {child}",
+            lambda child=child, uid=uid: any(
+                each["metadata"]["uid"] != uid
+                for each in kubectl.items(child)
+                if each["metadata"]["name"] == "tiny"
+            ),
+        )
+
+
+@pytest.fixture
+def operator(cluster: Kubectl) -> Iterator[Kubectl]:
+    """kubectl in the operator's namespace; the operator runs again when the story is over."""
+    within = cluster.within("octavo-system")
+    yield within
+    within("scale", "deployment/octavo-operator", "--replicas=1")
+    within("rollout", "status", "deployment/octavo-operator", "--timeout=90s")
+
+
+def kill(operator: Kubectl) -> None:
+    operator("delete", "pods", "-l", "app.kubernetes.io/name=octavo-operator", "--grace-period=0", "--force")
+
+
+def stop(operator: Kubectl) -> None:
+    operator("scale", "deployment/octavo-operator", "--replicas=0")
+    operator("wait", "pods", "-l", "app.kubernetes.io/name=octavo-operator", "--for=delete", "--timeout=60s")
+
+
+def test_an_operator_killed_in_the_middle_of_a_create_finishes_it(
+    operator: Kubectl, kubectl: Kubectl, serve: Any, client: Any, until: Any, tiny_model: str
+) -> None:
+    serve("tiny", tiny_model, wait=False)
+    until("the first child", lambda: kubectl.items("deployments,services,poddisruptionbudgets"))
+    kill(operator)
+
+    kubectl("wait", "infsvc/tiny", "--for=condition=Ready", "--timeout=180s")
+    assert client("tiny", GOOD)[0]["usage"]["completion_tokens"] == 8
+    assert len(kubectl.items("deployments")) == 1
+    assert restarts(kubectl) == 0
+
+
+def test_a_service_deleted_while_the_operator_is_down_leaves_nothing(
+    operator: Kubectl, kubectl: Kubectl, serve: Any, until: Any, tiny_model: str
+) -> None:
+    serve("tiny", tiny_model)
+    stop(operator)
+
+    kubectl("delete", "infsvc", "tiny", "--timeout=30s")
+
+    until("no child is left", lambda: not kubectl.items(CHILDREN), seconds=60)

@@ -1,0 +1,96 @@
+"""The manifests that stories apply, and how they read a cluster's state."""
+
+from typing import Any
+
+import install
+from kubectl import Kubectl
+
+CLIENT = "client"
+MODELS_CLAIM = "models"
+
+
+def inference_service(name: str, uri: str, **spec: Any) -> dict[str, Any]:
+    model = {"uri": uri, "dtype": "FP32", **spec.pop("model", {})}
+    return {
+        "apiVersion": "serving.octavo.dev/v1alpha1",
+        "kind": "InferenceService",
+        "metadata": {"name": name},
+        "spec": {
+            "model": model,
+            "resources": {"cpu": "100m", "memory": "1Gi"},
+            "drain": {"timeoutSeconds": 20, "endpointPropagationSeconds": 1},
+            **spec,
+        },
+    }
+
+
+def models_claim(namespace: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A volume over this machine's folder of models, and the namespace's claim to it."""
+    size = {"storage": "1Gi"}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": namespace},
+        "spec": {
+            "capacity": size,
+            "accessModes": ["ReadOnlyMany"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "",
+            "hostPath": {"path": str(install.MODELS)},
+            "claimRef": {"namespace": namespace, "name": MODELS_CLAIM},
+        },
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"namespace": namespace, "name": MODELS_CLAIM},
+        "spec": {
+            "accessModes": ["ReadOnlyMany"],
+            "storageClassName": "",
+            "volumeName": namespace,
+            "resources": {"requests": size},
+        },
+    }
+    return volume, claim
+
+
+def client_pod() -> dict[str, Any]:
+    restricted = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+    container = {
+        "name": CLIENT,
+        "image": install.CLIENT_IMAGE,
+        "command": ["sleep", "infinity"],
+        "securityContext": restricted,
+    }
+    security = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": CLIENT},
+        "spec": {
+            "containers": [container],
+            "securityContext": security,
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+        },
+    }
+
+
+def conditions(kubectl: Kubectl, name: str) -> dict[str, dict[str, Any]]:
+    service = kubectl.get("infsvc", name)
+    return {each["type"]: each for each in service.get("status", {}).get("conditions", [])}
+
+
+def state_of(kubectl: Kubectl) -> str:
+    asked = [
+        ("get", "infsvc,deployments,replicasets,pods,services,pdb", "-o", "wide"),
+        ("get", "infsvc", "-o", "yaml"),
+        ("get", "events", "--sort-by=.lastTimestamp"),
+        ("logs", "-l", "app.kubernetes.io/name=octavo-engine", "--tail=40", "--prefix"),
+        ("-n", "octavo-system", "logs", "-l", "app.kubernetes.io/name=octavo-operator", "--tail=60"),
+    ]
+    return "\n".join(f"$ kubectl {' '.join(each)}\n{kubectl(*each, check=False).stdout}" for each in asked)
