@@ -16,6 +16,7 @@ from octavo_engine.server.served_model import ServedModel
 from octavo_engine.server.settings import ServerSettings
 from octavo_engine.server.text_codec import TextCodec
 
+SETTINGS = ServerSettings(served_names=("tiny", "tiny-alias"))
 TEMPLATE = (
     "{% for message in messages %}{{ message.role }}: {{ message.content }}<|turn|>\n{% endfor %}"
     "{% if add_generation_prompt %}assistant: {% endif %}"

@@ -21,7 +21,7 @@ def byte_level_tokenizer() -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
-    tokenizer.add_tokens([AddedToken("<täg>", special=False)])
+    tokenizer.add_tokens([AddedToken("<日記>", special=False)])
     return tokenizer
 
 

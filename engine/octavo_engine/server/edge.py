@@ -9,7 +9,13 @@ import uuid
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from octavo_engine.logs import log_event
-from octavo_engine.server.errors import ApiError, HeadersTooLarge, InternalError, error_response
+from octavo_engine.server.errors import (
+    ApiError,
+    GenerationFailed,
+    HeadersTooLarge,
+    InternalError,
+    error_response,
+)
 from octavo_engine.server.lifecycle import Lifecycle
 from octavo_engine.server.limits import MAX_HEADER_BYTES
 
@@ -68,7 +74,7 @@ class _Answer:
 def internal_error(error: BaseException, request_id: str) -> InternalError:
     """Log what happened and where, and make the answer that says nothing but the error's id.
 
-    The exception's text stays out of the log: it may quote a prompt.
+    The text of exceptions stays out of the log, for it may quote a prompt; the engine's own words do not.
     """
     error_id = uuid.uuid4().hex[:12]
     frames = "".join(traceback.format_tb(error.__traceback__))
@@ -79,6 +85,7 @@ def internal_error(error: BaseException, request_id: str) -> InternalError:
         request_id=request_id,
         error_id=error_id,
         kind=type(error).__qualname__,
+        detail=error.detail if isinstance(error, GenerationFailed) else "",
         traceback=frames,
     )
     return InternalError(

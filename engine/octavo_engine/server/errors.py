@@ -80,6 +80,14 @@ class ClientDisconnected(Exception):
     """The client left before its answer was complete; there is nobody to tell."""
 
 
+class GenerationFailed(Exception):
+    """The engine ended a request without an answer; `detail` is for the log only."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
 def error_response(error: ApiError) -> Response:
     return Response(
         msgspec.json.encode(error.body()),

@@ -7,18 +7,11 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from octavo_engine.messages import AddRequest, TokensReady
+from octavo_engine.server.errors import GenerationFailed
 from octavo_engine.server.metrics import RequestTimer
 from octavo_engine.server.openai_replies import PromptTokensDetails, ReplyFinishReason, Usage
 from octavo_engine.server.served_model import ServedModel
 from octavo_engine.server.stop_matcher import StopMatcher
-
-
-class GenerationFailed(Exception):
-    """The engine ended a request without an answer; `detail` is for the log only."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

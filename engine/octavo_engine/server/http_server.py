@@ -21,6 +21,7 @@ _HEADERS_TOO_LARGE = (
 )
 _KEEP_ALIVE_SECONDS = 75  # longer than clients and proxies keep idle connections, so they close first
 _LAST_WORDS_SECONDS = 5
+_LINGER_SECONDS = 1
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -76,6 +77,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self._is_in_head = False
+        self._is_refused = False
         self._num_head_bytes = 0
 
     def on_message_begin(self) -> None:
@@ -87,10 +89,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if not self._is_in_head:
+        if self._is_refused:
             return
-        self._num_head_bytes += len(data)
-        if self._num_head_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
-            self.transport.write(_HEADERS_TOO_LARGE)
-            self.transport.close()
+        super().data_received(data)
+        if self._is_in_head:
+            self._num_head_bytes += len(data)
+            if self._num_head_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
+                self._refuse()
+
+    def _refuse(self) -> None:
+        """Answer, then throw away what still comes: closing at once would reset the answer away."""
+        self._is_refused = True
+        self.transport.write(_HEADERS_TOO_LARGE)
+        self.loop.call_later(_LINGER_SECONDS, self.transport.close)

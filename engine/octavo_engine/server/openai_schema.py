@@ -20,7 +20,7 @@ from octavo_engine.server.limits import (
     MAX_STOP_STRINGS,
     MAX_STOP_TOKENS,
 )
-from octavo_engine.server.refused_fields import ACCEPTED_UNUSED, refuse_unsupported
+from octavo_engine.server.refused_fields import UNDERSTOOD, refuse_unsupported
 
 MAX_INT32 = 2**31 - 1
 
@@ -169,4 +169,4 @@ def _bad_field(message: str, fields: Mapping[str, object]) -> BadRequest:
 
 def _ignored(fields: Mapping[str, object], kind: type[GenerationRequest]) -> tuple[str, ...]:
     known = {field.encode_name for field in msgspec.structs.fields(kind)}
-    return tuple(sorted(set(fields) - known - ACCEPTED_UNUSED))
+    return tuple(sorted(set(fields) - known - UNDERSTOOD))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from octavo_engine.server.errors import BadRequest
 
 # They describe the caller or the account, not the answer.
-ACCEPTED_UNUSED = frozenset(
+ACCEPTED_UNUSED: frozenset[str] = frozenset(
     {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "request_id"}
 )
 
@@ -64,6 +64,10 @@ _DEFAULTS: Mapping[str, tuple[object, ...]] = {
     "verbosity": ("medium",),
     "web_search_options": (),
 }
+
+
+# Not honoured, yet not overlooked: a request need not be told that they were ignored.
+UNDERSTOOD = ACCEPTED_UNUSED | _DEFAULTS.keys() | {"echo"}
 
 
 def refuse_unsupported(fields: Mapping[str, object]) -> None:
