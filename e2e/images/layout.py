@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,8 @@ def export(buildah: Buildah, reference: str, layout: Path) -> Index:
     if any(not (blobs / layer).exists() for layer in layers(buildah, reference)[:-1]):
         add_plain_layers(buildah, reference, blobs)
     buildah("push", "--quiet", reference, f"oci:{layout}:{reference}")
-    entries = read(layout / "index.json")["manifests"]
-    remove_unnamed(layout, entries)
-    return next(entry for entry in entries if entry["annotations"][REFERENCE] == reference)
+    entries = remove_unnamed(layout)
+    return entries[reference]
 
 
 def layers(buildah: Buildah, reference: str) -> list[str]:
@@ -47,11 +45,20 @@ def add_plain_layers(buildah: Buildah, reference: str, blobs: Path) -> None:
             (Path(folder) / layer).replace(blobs / layer)
 
 
-def remove_unnamed(layout: Path, entries: Iterable[Index]) -> None:
-    named = {blob(layout, digest) for entry in entries for digest in digests(layout, entry)}
+def remove_unnamed(layout: Path) -> dict[str, Index]:
+    """Keep the entries that have a name, and their blobs. A push takes the name from what had it before."""
+    index = read(layout / "index.json")
+    entries = {
+        name: entry for entry in index["manifests"] if (name := entry.get("annotations", {}).get(REFERENCE))
+    }
+    written = layout / "index.json.new"
+    written.write_text(json.dumps(index | {"manifests": list(entries.values())}))
+    written.replace(layout / "index.json")
+    kept = {blob(layout, digest) for entry in entries.values() for digest in digests(layout, entry)}
     for file in blob_folder(layout).iterdir():
-        if file not in named:
+        if file not in kept:
             file.unlink()
+    return entries
 
 
 def blob_folder(layout: Path) -> Path:
