@@ -55,8 +55,7 @@ class KVCache:
 
     def index_computed(self, request: Request, num_computed_tokens: int) -> None:
         """Make the full blocks below `num_computed_tokens` findable; their step must have ended well."""
-        num_known = min(num_computed_tokens, len(request.token_ids))
-        for index in range(request.num_indexed_blocks, num_known // self.block_size):
+        for index in range(request.num_indexed_blocks, num_computed_tokens // self.block_size):
             request.prefix_parent = self.pool.prefixes.insert(
                 request.prefix_parent, self._tokens_of_block(request, index), request.block_table[index]
             )

@@ -45,10 +45,8 @@ class Scheduler:
         """The next step's rows; empty when nothing can go on before a step in flight has ended."""
         scheduled: list[_ScheduledRow] = []
         budget = self.config.max_num_batched_tokens
-        num_preemptions = self.num_preemptions
         budget = self._schedule_running(scheduled, budget)
-        if self.num_preemptions == num_preemptions:
-            self._schedule_waiting(scheduled, budget)
+        self._schedule_waiting(scheduled, budget)
         if scheduled:
             self._in_flight.append(scheduled)
         return Batch(tuple(item.row for item in scheduled))
@@ -172,7 +170,7 @@ class Scheduler:
             return self._finish(request, "error", error="the model's output for this request is not a number")
         request.token_ids.append(token_id)
         self.generation_tokens += 1
-        if token_id in request.stop_token_ids and request.num_generated_tokens > request.sampling.min_tokens:
+        if token_id in request.stop_token_ids:  # masked by the worker where the row may not stop
             return self._finish(request, "stop")
         if len(request.token_ids) >= request.max_num_tokens:
             return self._finish(request, "length", token_ids=(token_id,))
