@@ -6,6 +6,7 @@ Ends promptly on SIGTERM, also as a pod's first process.
 import asyncio
 import logging
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 
@@ -57,7 +58,15 @@ async def run(settings: Settings) -> None:
             serve_health(health_app(children.all, queue), settings.health_port), name="health"
         ),
     ]
-    parts.append(asyncio.create_task(_watch_services(server, queue), name="kopf"))
+    stopping = asyncio.Event()
+    # Once kopf runs it takes the signals itself. It would then give our tasks five seconds to end by
+    # themselves; its clean-up handler therefore sets the same flag.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    parts += [
+        asyncio.create_task(_watch_services(server, queue, stopping), name="kopf"),
+        asyncio.create_task(_wait(stopping), name="stop"),
+    ]
     try:
         await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         await _stop(parts)
@@ -65,13 +74,20 @@ async def run(settings: Settings) -> None:
         await server.close()
 
 
-async def _watch_services(server: ApiServer, queue: WorkQueue[ObjectKey]) -> None:
+async def _wait(stopping: asyncio.Event) -> None:
+    await stopping.wait()
+
+
+async def _watch_services(server: ApiServer, queue: WorkQueue[ObjectKey], stopping: asyncio.Event) -> None:
     # kopf looks for the kind once, at its start.
     while not await is_served(server):
         log.warning("waiting for the CRD of InferenceServices: kubectl apply -k crds")
         await asyncio.sleep(CRD_POLL_SECONDS)
     await kopf.operator(
-        registry=registry_for(queue.add), settings=kopf_settings(), standalone=True, clusterwide=True
+        registry=registry_for(queue.add, stopping.set),
+        settings=kopf_settings(),
+        standalone=True,
+        clusterwide=True,
     )
 
 

@@ -4,6 +4,7 @@ Pods and Deployments say it in their own states; what the engine knew at its end
 termination message.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,7 @@ Part = Literal["Model", "Engine"]
 TERMINAL_EXIT_CODES = frozenset({64, 65, 66, 67, 68})
 PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 CRASHES_THAT_ARE_A_LOOP = 3
+MISSING_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
 
 REMEDIES: dict[Reason, str] = {
     Reason.INVALID_ENGINE_CONFIG: "correct spec.engine",
@@ -123,9 +125,17 @@ def _of_crash(pod: EnginePod, code: int, text: str) -> Finding:
 
 
 def _of_unstarted(pod: EnginePod) -> Finding | None:
+    if claim := MISSING_CLAIM.search(pod.unschedulable):
+        return Finding(
+            part="Model",
+            reason=Reason.CLAIM_NOT_FOUND,
+            message=f"PersistentVolumeClaim {claim[1]} is not there; make it, or correct spec.model.uri",
+            failed=True,
+        )
     if pod.unschedulable:
+        why = pod.unschedulable.partition(" preemption:")[0]
         remedy = "add such nodes, free them, or change spec.resources, spec.accelerator or spec.pod"
-        return _engine(Reason.UNSCHEDULABLE, f"pod {pod.name} has no node: {pod.unschedulable}; {remedy}")
+        return _engine(Reason.UNSCHEDULABLE, f"pod {pod.name} has no node: {why}; {remedy}")
     if pod.waiting_reason in PULL_REASONS:
         # The kubelet alternates between the error and the back-off that quotes it.
         text = f"pod {pod.name}: {pod.waiting_message.rpartition('ErrImagePull: ')[2]}"

@@ -13,7 +13,8 @@ from octavo_api.names import GROUP, PLURAL, VERSION
 from octavo_operator.observed import ObjectKey
 
 
-def registry_for(enqueue: Callable[[ObjectKey], None]) -> kopf.OperatorRegistry:
+def registry_for(enqueue: Callable[[ObjectKey], None], on_stop: Callable[[], None]) -> kopf.OperatorRegistry:
+    """`on_stop` is called as soon as kopf takes SIGTERM or SIGINT."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
@@ -27,6 +28,10 @@ def registry_for(enqueue: Callable[[ObjectKey], None]) -> kopf.OperatorRegistry:
         return kopf.login_with_kubeconfig(settings=settings) or kopf.login_with_service_account(
             settings=settings
         )
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(**_: Any) -> None:
+        on_stop()
 
     return registry
 

@@ -155,7 +155,9 @@ def _progressing(at: Situation) -> Verdict:
 
 def _model_ready(at: Situation) -> Verdict:
     if isinstance(at.unresolved, Unresolved):
-        status: ConditionStatus = "False" if at.unresolved.terminal else "Unknown"
+        # An unreachable hub says nothing about the model.
+        is_known = at.unresolved.reason != Reason.MODEL_FETCH_FAILED
+        status: ConditionStatus = "False" if is_known else "Unknown"
         return Verdict(status, at.unresolved.reason, at.unresolved.message)
     if at.unresolved is not None:
         return Verdict("Unknown", Reason.RESOLVING_MODEL, at.unresolved.message)
