@@ -5,7 +5,7 @@ Defaults repeat those of the CRD's schema, where a test compares them. None mean
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from octavo_api.errors import InvalidSpec
 from octavo_api.fields import Fields, Json
@@ -17,12 +17,8 @@ __all__ = ["ClaimModel", "FileModel", "HubModel", "InferenceService", "InvalidSp
 
 Dtype = Literal["Auto", "BF16", "FP16", "FP32"]
 ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer"]
-_DTYPES: dict[str, Dtype] = {"Auto": "Auto", "BF16": "BF16", "FP16": "FP16", "FP32": "FP32"}
-_SERVICE_TYPES: dict[str, ServiceType] = {
-    "ClusterIP": "ClusterIP",
-    "NodePort": "NodePort",
-    "LoadBalancer": "LoadBalancer",
-}
+_DTYPES: dict[str, Dtype] = {choice: choice for choice in get_args(Dtype)}
+_SERVICE_TYPES: dict[str, ServiceType] = {choice: choice for choice in get_args(ServiceType)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

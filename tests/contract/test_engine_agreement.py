@@ -107,6 +107,7 @@ def test_defaults_that_both_sides_state_are_equal() -> None:
     assert CacheConfig().block_size == spec.engine.kv_cache.block_size
     assert CacheConfig().memory_percent == spec.engine.kv_cache.memory_percent
     assert SchedulerConfig().max_num_seqs == spec.engine.scheduling.max_running_requests
+    assert build_parser().parse_args(["drain"]).port == names.ENGINE_PORT
     assert drain.timeout_seconds == spec.drain.timeout_seconds
 
 

@@ -55,10 +55,16 @@ def test_the_status_is_written_and_read_in_full() -> None:
         last_transition_time="t",
     )
     failure = LastFailure(reason="r", pod="p", container="c", exit_code=1, message="m")
-    texts = dict.fromkeys(
-        ("phase", "selector", "url", "current_revision", "update_revision", "model_commit"), "x"
-    )
-    status = ServiceStatus(conditions=(condition,), last_failure=failure, **texts).to_manifest()
+    status = ServiceStatus(
+        conditions=(condition,),
+        phase="Failed",
+        selector="a=b",
+        url="http://told",
+        current_revision="told-1",
+        update_revision="told-2",
+        model_commit="12fd25f",
+        last_failure=failure,
+    ).to_manifest()
     assert written(status, "status") - {"status"} == fields_of("status")
     raw = Recorded({"status": status})
     ServiceStatus.from_manifest(raw["status"])
