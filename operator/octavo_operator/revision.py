@@ -64,7 +64,8 @@ def inputs_of(service: InferenceService) -> str:
         "context_length": service.model.context_length,
         "engine": _given(service.engine),
         "resources": _given(service.resources),
-        "accelerator": None if service.accelerator is None else _given(service.accelerator),
+        # A list, because the block's presence counts even when all its fields are at their defaults.
+        "accelerator": None if service.accelerator is None else [_given(service.accelerator)],
         "pod": _given(service.pod),
         "drain": _given(service.drain),
     }

@@ -117,12 +117,10 @@ def _ready(at: Situation, *parts: Verdict) -> Verdict:
     if at.refusals:
         refusal = at.refusals[0]
         return Verdict("False", refusal.reason, f"{refusal.child}: {refusal.message}")
-    for status in ("False", "Unknown"):
-        # A part that failed explains the others: "no replica is ready" comes last.
-        if (worst := next((part for part in parts if part.status == status), None)) is not None:
-            if status == "False" and worst.reason == Reason.NO_READY_REPLICAS:
-                worst = next((part for part in parts if part.status == "Unknown"), worst)
-            return Verdict(worst.status, worst.reason, worst.message)
+    if troubles := [part for part in parts if part.status != "True"]:
+        # Both are mere consequences: what explains them comes first.
+        weak = (Reason.NO_READY_REPLICAS, Reason.MODEL_RESOLVED)
+        return min(troubles, key=lambda part: (part.reason in weak, part.status == "Unknown"))
     if not at.is_complete:
         return Verdict("Unknown", Reason.NEW_REVISION, _progressing(at).message)
     if at.service.replicas == 0:

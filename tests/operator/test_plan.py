@@ -1,0 +1,127 @@
+"""Plans as a table of claims: what is seen, and what is then written."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from octavo_api.names import Reason
+from octavo_api.spec import InferenceService
+from octavo_operator.drift import stamped
+from octavo_operator.observed import (
+    EngineDeployment,
+    ObjectKey,
+    Observed,
+    OperatorDefaults,
+    Resolved,
+    Resolving,
+    Unresolved,
+)
+from octavo_operator.plan import Plan, plan
+from octavo_operator.render import children
+from operator_builders import NOW, live, observed, revision, service
+
+
+def converged(demo: InferenceService, **fields: Any) -> Observed:
+    stand = [live(stamped(manifest)) for manifest in children(demo, revision(demo), demo.replicas)]
+    counts = dict.fromkeys(
+        ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), demo.replicas
+    )
+    stand[2]["status"] |= counts
+    deployments = (EngineDeployment.from_manifest(stand[2]),)
+    return observed(demo, **{"others": tuple(stand[:2]), "deployments": deployments} | fields)
+
+
+def applied(todo: Plan) -> list[str]:
+    return [manifest["kind"] for manifest in todo.apply]
+
+
+def test_a_new_service_gets_all_its_children() -> None:
+    todo = plan(observed(service()), NOW)
+    assert applied(todo) == ["Service", "PodDisruptionBudget", "Deployment"]
+    assert todo.delete == ()
+
+
+def test_a_converged_service_plans_nothing() -> None:
+    todo = plan(converged(service()), NOW)
+    assert (todo.apply, todo.delete, todo.requeue_after, todo.reasons) == ((), (), None, ())
+
+
+def test_a_missing_child_comes_back_alone() -> None:
+    seen = converged(service())
+    assert applied(plan(replace(seen, others=seen.others[:1]), NOW)) == ["PodDisruptionBudget"]
+
+
+def test_a_changed_field_of_ours_is_repaired() -> None:
+    seen = converged(service())
+    seen.others[0]["spec"]["selector"] = {"x": "y"}
+    assert applied(plan(seen, NOW)) == ["Service"]
+
+
+def test_a_field_of_somebody_else_is_left_alone() -> None:
+    seen = converged(service())
+    seen.others[0]["metadata"]["annotations"]["cloud/load-balancer"] = "yes"
+    seen.others[0]["spec"]["clusterIP"] = "10.0.0.1"
+    assert applied(plan(seen, NOW)) == []
+
+
+def test_a_field_that_the_user_took_back_is_written_again_without_it() -> None:
+    seen = converged(service(service={"annotations": {"a": "b"}}))
+    assert applied(plan(replace(seen, service=service()), NOW)) == ["Service"]
+
+
+def test_replicas_are_written_to_the_same_revision() -> None:
+    seen = converged(service())
+    (deployment,) = plan(replace(seen, service=service(replicas=3)), NOW).apply
+    assert deployment["metadata"]["name"] == seen.deployments[0].name
+    assert deployment["spec"]["replicas"] == 3
+
+
+def test_an_upgraded_operator_or_a_moved_branch_rolls_nothing() -> None:
+    upgraded = OperatorDefaults(engine_image="octavo/engine:2", hub_endpoint="https://hub")
+    seen = converged(service(), defaults=upgraded, resolution=Resolved("f" * 40))
+    assert plan(seen, NOW).apply == ()
+
+
+def test_a_changed_model_comes_up_beside_the_old_one() -> None:
+    seen = converged(service())
+    todo = plan(replace(seen, service=service(model={"uri": "hf://org/new"})), NOW)
+    assert applied(todo) == ["Deployment"]
+    assert todo.apply[0]["metadata"]["name"] != seen.deployments[0].name
+    assert todo.delete == ()
+
+
+def test_the_replaced_revision_is_deleted_and_the_reason_says_so() -> None:
+    old, new = converged(service()), converged(service(model={"uri": "hf://org/new"}))
+    todo = plan(replace(new, deployments=(*old.deployments, *new.deployments)), NOW)
+    assert todo.delete == old.deployments
+    assert todo.reasons == (f"delete Deployment {old.deployments[0].name}: its revision is replaced",)
+
+
+def test_an_unresolved_model_keeps_what_runs_and_is_asked_for_again() -> None:
+    seen = converged(service())
+    failed = Unresolved(Reason.MODEL_NOT_FOUND, "no such repository", terminal=True)
+    todo = plan(replace(seen, service=service(model={"uri": "hf://org/nope"}), resolution=failed), NOW)
+    assert (todo.apply, todo.delete, todo.unresolved) == ((), (), failed)
+    assert todo.requeue_after == timedelta(seconds=30)
+
+
+def test_service_and_budget_do_not_wait_for_the_model() -> None:
+    todo = plan(observed(service(), resolution=Resolving("asking")), NOW)
+    assert applied(todo) == ["Service", "PodDisruptionBudget"]
+
+
+def test_a_local_folder_without_a_root_is_refused_with_the_remedy() -> None:
+    demo = service(model={"uri": "file:///a"})
+    todo = plan(observed(demo, defaults=OperatorDefaults(engine_image="e"), resolution=Resolved()), NOW)
+    assert isinstance(todo.unresolved, Unresolved)
+    assert (todo.unresolved.reason, todo.unresolved.terminal) == (Reason.MODEL_ROOT_NOT_CONFIGURED, True)
+    assert "--model-root" in todo.unresolved.message
+
+
+def test_a_service_that_is_being_deleted_gets_no_children() -> None:
+    assert plan(observed(service(), deleting=True), NOW) == Plan()
+
+
+def test_an_absent_or_unreadable_service_is_left_alone() -> None:
+    assert plan(Observed(key=ObjectKey("a", "b"), exists=False), NOW) == Plan()
+    assert plan(Observed(key=ObjectKey("a", "b"), exists=True, invalid="spec.x: bad"), NOW) == Plan()
