@@ -1,7 +1,7 @@
 """Where a model comes from: a folder of this machine, or a repository of a model hub.
 
     /path  file:///path           the folder itself
-    hf://org/name[@revision]      downloaded into the hub client's cache, resumed where it broke off
+    hf://org/name[@revision]      downloaded into the hub client's cache; complete files are not fetched again
 
 Whatever goes wrong becomes one of our errors, whose exit code tells the operator whether to try again.
 """
