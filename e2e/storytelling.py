@@ -3,7 +3,7 @@
 from typing import Any
 
 import install
-from kubectl import Kubectl
+from kubectl import Kubectl, condition
 
 CLIENT = "client"
 MODELS_CLAIM = "models"
@@ -80,9 +80,35 @@ def client_pod() -> dict[str, Any]:
     }
 
 
-def conditions(kubectl: Kubectl, name: str) -> dict[str, dict[str, Any]]:
-    service = kubectl.get("infsvc", name)
-    return {each["type"]: each for each in service.get("status", {}).get("conditions", [])}
+def hub_pod(repository: str, model: str, token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A pod with the ConfigMap `hub` as its program, serving one model of the claim as `repository`."""
+    pod = client_pod()
+    pod["metadata"] = {"name": "hub", "labels": {"app": "hub"}}
+    container = pod["spec"]["containers"][0]
+    container["command"] = ["python3", "/program/hub_server.py", "--root", "/hub", "--host", "0.0.0.0"]
+    container["command"] += ["--port", "8080", "--token", token]
+    container["readinessProbe"] = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    container["volumeMounts"] = [
+        {"name": "program", "mountPath": "/program"},
+        {"name": "models", "mountPath": f"/hub/{repository}", "subPath": model, "readOnly": True},
+    ]
+    pod["spec"]["volumes"] = [
+        {"name": "program", "configMap": {"name": "hub"}},
+        {"name": "models", "persistentVolumeClaim": {"claimName": MODELS_CLAIM, "readOnly": True}},
+    ]
+    ports = [{"port": 80, "targetPort": 8080}]
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "hub"},
+        "spec": {"selector": {"app": "hub"}, "ports": ports},
+    }
+    return pod, service
+
+
+def condition_of(kubectl: Kubectl, name: str, kind: str) -> dict[str, Any]:
+    """The service's condition of that type, or an empty one."""
+    return condition(kubectl.get("infsvc", name), kind)
 
 
 def state_of(kubectl: Kubectl) -> str:

@@ -1,22 +1,119 @@
 """Where models come from, and what a user reads when one cannot be had."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import install
+import pytest
 from kubectl import Kubectl
-from storytelling import conditions
+from storytelling import MODELS_CLAIM, condition_of, hub_pod
+
+GOOD = {"completion": {"model": "tiny", "prompt": "hello", "max_tokens": 4, "temperature": 0}}
+HUB_SCRIPT = Path(__file__).parents[2] / "tests/support/hub_server.py"
+HUB_TOKEN = "hf_story"
+REPO = "octavo/tiny-llama"
 
 
-def model_ready(kubectl: Kubectl, name: str) -> dict[str, Any]:
-    return conditions(kubectl, name).get("ModelReady", {})
+def last_exit_code(kubectl: Kubectl, name: str) -> int | None:
+    code: int | None = kubectl.get("infsvc", name)["status"].get("lastFailure", {}).get("exitCode")
+    return code
 
 
-def test_a_folder_that_does_not_exist_is_named_and_not_restarted_for_ever(
-    kubectl: Kubectl, serve: Any, until: Any
-) -> None:
-    serve("tiny", "file:///no-such-model", wait=False)
+def test_a_folder_that_does_not_exist_is_named(kubectl: Kubectl, serve: Any, until: Any) -> None:
+    serve("tiny", f"pvc://{MODELS_CLAIM}/no-such-model", wait=False)
 
-    until("ModelReady is False", lambda: model_ready(kubectl, "tiny").get("status") == "False")
+    found = until("ModelReady is False", lambda: failed(kubectl, "ModelReady"))
 
-    found = model_ready(kubectl, "tiny")
     assert found["reason"] == "ModelNotFound"
     assert "no-such-model" in found["message"]
+    assert last_exit_code(kubectl, "tiny") == 67
+    assert condition_of(kubectl, "tiny", "Ready")["status"] == "False"
+
+
+def test_a_model_that_does_not_fit_says_what_it_needs(
+    kubectl: Kubectl, serve: Any, until: Any, tiny_model: str
+) -> None:
+    uri = f"pvc://{MODELS_CLAIM}/{install.DEMO_MODEL}"
+    serve("tiny", uri, wait=False, resources={"cpu": "100m", "memory": "300Mi"})
+
+    found = until("EngineReady is False", lambda: failed(kubectl, "EngineReady"))
+
+    assert found["reason"] == "OutOfMemory"
+    assert last_exit_code(kubectl, "tiny") in (66, 137)
+
+
+def test_a_flag_that_the_engine_does_not_know_is_named(
+    kubectl: Kubectl, serve: Any, until: Any, tiny_model: str
+) -> None:
+    serve("tiny", tiny_model, wait=False, engine={"extraArgs": ["--no-such-flag"]})
+
+    found = until("EngineReady is False", lambda: failed(kubectl, "EngineReady"))
+
+    assert found["reason"] == "InvalidEngineConfig"
+    assert "--no-such-flag" in found["message"]
+    assert last_exit_code(kubectl, "tiny") == 64
+
+
+def test_a_refused_pod_shows_as_a_condition_with_the_remedy(
+    kubectl: Kubectl, serve: Any, until: Any, tiny_model: str
+) -> None:
+    serve("tiny", f"file:///{install.tiny_model()}", wait=False)  # hostPath: not under `restricted`
+
+    found = until("EngineReady is False", lambda: failed(kubectl, "EngineReady"))
+
+    assert found["reason"] == "PodSecurityRefused"
+    assert "hostPath" in found["message"]
+
+
+def failed(kubectl: Kubectl, kind: str) -> dict[str, Any] | None:
+    found = condition_of(kubectl, "tiny", kind)
+    return found if found.get("status") == "False" else None
+
+
+@pytest.fixture
+def hub(cluster: Kubectl, kubectl: Kubectl, tiny_model: str) -> Iterator[str]:
+    """A pod that speaks the hub's API and has one private model; the operator is told to ask it."""
+    kubectl("create", "configmap", "hub", f"--from-file={HUB_SCRIPT}")
+    kubectl.apply(*hub_pod(REPO, install.TINY_MODEL, HUB_TOKEN))
+    kubectl("wait", "pod/hub", "--for=condition=Ready", "--timeout=60s")
+    endpoint = f"http://hub.{kubectl.namespace}.svc.cluster.local"
+    set_hub(cluster, f"OCTAVO_HUB_ENDPOINT={endpoint}")
+    yield endpoint
+    set_hub(cluster, "OCTAVO_HUB_ENDPOINT-")
+
+
+def set_hub(cluster: Kubectl, setting: str) -> None:
+    system = cluster.within(install.OPERATOR_NAMESPACE)
+    system("set", "env", install.OPERATOR_DEPLOYMENT, setting)
+    system("rollout", "status", install.OPERATOR_DEPLOYMENT, "--timeout=90s")
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_private_model_comes_from_the_hub_with_a_token_and_is_pinned_to_a_commit(
+    kubectl: Kubectl, serve: Any, client: Any, until: Any
+) -> None:
+    serve("tiny", f"hf://{REPO}", wait=False)
+    refused = until("ModelReady is False", lambda: failed(kubectl, "ModelReady"))
+    assert refused["reason"] == "ModelAuthFailed"
+    assert HUB_TOKEN not in str(kubectl.get("infsvc", "tiny"))
+
+    kubectl("create", "secret", "generic", "hub", f"--from-literal=token={HUB_TOKEN}")
+    serve("tiny", f"hf://{REPO}", model={"secretRef": {"name": "hub"}})
+
+    assert client("tiny", GOOD)[0]["usage"]["completion_tokens"] == 4
+    commit = kubectl.get("infsvc", "tiny")["status"]["model"]["commit"]
+    assert len(commit) == 40
+    assert commit in str(kubectl.items("deployments")[0]["spec"]["template"]["spec"]["containers"][0]["args"])
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_repository_that_the_hub_does_not_have_is_named(kubectl: Kubectl, serve: Any, until: Any) -> None:
+    kubectl("create", "secret", "generic", "hub", f"--from-literal=token={HUB_TOKEN}")
+    serve("tiny", "hf://octavo/nothing", wait=False, model={"secretRef": {"name": "hub"}})
+
+    found = until("ModelReady is False", lambda: failed(kubectl, "ModelReady"))
+
+    assert found["reason"] == "ModelNotFound"
+    assert "octavo/nothing" in found["message"]
+    assert kubectl.items("deployments") == []
