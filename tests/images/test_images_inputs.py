@@ -26,7 +26,7 @@ def hashed(root: Path) -> str:
 )
 def test_any_file_that_goes_in_changes_the_hash(root: Path, name: str) -> None:
     before = hashed(root)
-    (root / name).write_text("changed")
+    (root / name).write_text(name[::-1])  # as long as before
     assert hashed(root) != before
 
 
