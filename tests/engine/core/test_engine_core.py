@@ -163,12 +163,10 @@ def test_a_prompt_is_let_in_only_when_all_of_it_fits_beside_the_others() -> None
     assert core.stats().num_preemptions == 0
 
 
-def test_a_half_computed_prompt_keeps_the_blocks_that_its_rest_needs() -> None:
-    core = make_core(num_blocks=8, block_size=4, max_num_batched_tokens=20, max_num_seqs=4)
-    core.add(request("short", (1,), max_tokens=3))
-    core.step()
-    core.add(request("long", tuple(range(26)), max_tokens=1))
-    core.add(request("late", (7, 8), max_tokens=1))
+def test_nobody_is_let_in_on_a_block_that_a_running_request_needs_soon() -> None:
+    core = make_core(num_blocks=2, block_size=4)
+    core.add(request("a", (1, 2, 3), max_tokens=5))
+    core.add(request("b", (4, 5), max_tokens=4))
     run_to_end(core)
     assert core.stats().num_preemptions == 0
 
