@@ -4,17 +4,14 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from .archive import COREDNS_IMAGE, PAUSE_IMAGE, write_single_file_image
-from .errors import ClusterError, MissingPrerequisite
+from .go import check_toolchain, compile_package
 from .paths import TOOLS, cache_folder
 from .progress import say
 
@@ -53,46 +50,60 @@ class Components:
 def build_all() -> Components:
     """Paths of all components; builds those that the cache lacks."""
     folder = cache_folder() / "bin"
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(not target(folder, binary).exists() for binary in BINARIES):
-        with lock(folder / "lock"):
+    if missing_in(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with one_build_at_a_time(folder / "lock"):
             build_missing(folder)
-    binaries = {binary.name: target(folder, binary) for binary in BINARIES}
-    archives = tuple(str(archive(binaries[name], image)) for name, image in IMAGES.items())
-    return Components({name: str(path) for name, path in binaries.items()}, archives)
+    paths = {binary.name: target(folder, binary) for binary in BINARIES}
+    archives = tuple(str(archive_of(paths[name])) for name in IMAGES)
+    return Components({name: str(path) for name, path in paths.items()}, archives)
+
+
+def missing_in(folder: Path) -> list[Binary]:
+    targets = {binary: target(folder, binary) for binary in BINARIES}
+    return [
+        binary
+        for binary, path in targets.items()
+        if not path.exists() or (binary.name in IMAGES and not archive_of(path).exists())
+    ]
 
 
 def build_missing(folder: Path) -> None:
-    missing = [binary for binary in BINARIES if not target(folder, binary).exists()]
+    missing = missing_in(folder)  # asked again: whoever held the lock has built for us too
     if not missing:
-        return  # the build that held the lock made them
-    check_go()
-    say(f"building {len(missing)} components from source, once; about 10 minutes on 2 cores")
+        return
+    check_toolchain(needed_go())
+    say(f"building {len(missing)} components from source, once: about 10 minutes for all on 2 cores")
     for position, binary in enumerate(missing, 1):
         build(target(folder, binary), binary, f"{binary.name} ({position} of {len(missing)})")
 
 
 def build(path: Path, binary: Binary, title: str) -> None:
+    say(f"building {title}")
     started = time.monotonic()
     path.parent.mkdir(exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    total = num_packages(binary, title)
-    try:
-        compile_package(binary, partial, title, total)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with staged(path) as partial:
+        compile_package(TOOLS / binary.module, binary.package, build_flags(binary.module), partial, title)
+    if image := IMAGES.get(binary.name):
+        with staged(archive_of(path)) as partial:
+            write_single_file_image(partial, image, path)
     say(f"built {title} in {time.monotonic() - started:.0f} s")
 
 
-def archive(binary: Path, image: str) -> Path:
-    """The image of one binary, beside it."""
-    path = binary.with_name(f"{binary.name}.tar")
-    if not path.exists():
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        write_single_file_image(partial, image, binary)
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Write the file under another name first: whatever interrupts us, `path` is whole or absent."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield partial
         partial.replace(path)
-    return path
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def archive_of(binary: Path) -> Path:
+    """The image of one binary, beside it."""
+    return binary.with_name(f"{binary.name}.tar")
 
 
 def target(folder: Path, binary: Binary) -> Path:
@@ -109,111 +120,27 @@ def key_of(module: str) -> str:
 def build_flags(module: str) -> list[str]:
     link = "-s -w"
     if version := re.search(r"k8s\.io/kubernetes v((\d+)\.(\d+)\.\S+)", go_mod(module)):
-        # What `git describe` gives in a checkout of Kubernetes; without it `kubectl version` fails.
+        # What a build in Kubernetes' own repository sets; without it `kubectl version` fails.
         values = {"gitVersion": f"v{version[1]}", "gitMajor": version[2], "gitMinor": version[3]}
         link += "".join(f" -X k8s.io/component-base/version.{key}={value}" for key, value in values.items())
     return ["-trimpath", "-buildvcs=false", "-ldflags", link]
+
+
+def needed_go() -> str:
+    """The newest Go that one of the modules asks for."""
+    texts = [go_mod(module) for module in {binary.module for binary in BINARIES}]
+    versions = re.findall(r"^go (\S+)$", "\n".join(texts), re.MULTILINE)
+    return str(max(versions, key=lambda version: [int(number) for number in version.split(".")]))
 
 
 def go_mod(module: str) -> str:
     return (TOOLS / module / "go.mod").read_text()
 
 
-def check_go() -> None:
-    if not shutil.which("go"):
-        raise MissingPrerequisite(
-            f"building Kubernetes needs Go {needed_go()} or newer, and there is no `go`: see https://go.dev/doc/install"
-        )
-    words = subprocess.run(["go", "env", "GOVERSION"], cwd="/", capture_output=True, text=True).stdout
-    found = re.search(r"go(\d+)\.(\d+)", words)
-    # From 1.21 on, Go fetches a newer toolchain by itself where a module asks for it.
-    if found is None or (int(found[1]), int(found[2])) < (1, 21):
-        raise MissingPrerequisite(
-            f"`go` is {words.strip()}, too old to build Kubernetes: install Go {needed_go()}, see https://go.dev/doc/install"
-        )
-
-
-def needed_go() -> str:
-    versions = re.findall(r"^go (\S+)", "\n".join(go_mod(binary.module) for binary in BINARIES), re.MULTILINE)
-    newest: str = max(versions, key=lambda version: [int(number) for number in version.split(".")])
-    return newest
-
-
-def go_environment() -> dict[str, str]:
-    return os.environ | {"CGO_ENABLED": "0", "GOWORK": "off"}
-
-
-def num_packages(binary: Binary, title: str) -> int:
-    """How many packages there are to compile. Fetches the sources where the module cache lacks them."""
-    say(f"reading the sources of {title}")
-    command = ["go", "list", "-deps", "-f", "{{.ImportPath}}", binary.package]
-    return len(
-        run_go(
-            command, binary, lambda lines, seconds: f"fetching the sources of {title}, {seconds:.0f} s"
-        ).output
-    )
-
-
-def compile_package(binary: Binary, output: Path, title: str, total: int) -> None:
-    command = ["go", "build", "-v", *build_flags(binary.module), "-o", str(output), binary.package]
-    run_go(
-        command,
-        binary,
-        lambda lines, seconds: f"building {title}: {lines} of {total} packages, {seconds:.0f} s",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class GoResult:
-    output: list[str]
-
-
-def run_go(command: list[str], binary: Binary, progress: Callable[[int, float], str]) -> GoResult:
-    """Run `go` in a module of ours, with a line of progress every ten seconds."""
-    started = time.monotonic()
-    output: list[str] = []
-    messages: list[str] = []
-    process = subprocess.Popen(
-        command,
-        cwd=TOOLS / binary.module,
-        env=go_environment(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    readers = [
-        threading.Thread(target=lines.extend, args=(stream,), daemon=True)
-        for lines, stream in ((output, process.stdout), (messages, process.stderr))
-    ]
-    for reader in readers:
-        reader.start()
-    try:
-        while not ended(process, seconds=10):
-            say(progress(len(messages), time.monotonic() - started))
-    finally:
-        process.kill()
-        process.wait()
-    for reader in readers:
-        reader.join()
-    if process.returncode:
-        raise ClusterError(
-            f"`{' '.join(command)}` failed in {TOOLS / binary.module}:\n{''.join(messages[-20:])}"
-        )
-    return GoResult(output)
-
-
-def ended(process: subprocess.Popen[str], seconds: float) -> bool:
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """One build at a time, whichever checkout asks for it."""
-    with path.open("w") as handle:
+def one_build_at_a_time(lock: Path) -> Iterator[None]:
+    """Whichever checkout asks for it."""
+    with lock.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

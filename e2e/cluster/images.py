@@ -12,13 +12,16 @@ from .progress import say, step
 
 def load(checkout: Checkout, archives: list[Path]) -> None:
     """Import OCI or Docker archives on every node; what a node has already is not sent again."""
+    if missing := [archive for archive in archives if not archive.is_file()]:
+        raise ClusterError(f"there is no {missing[0]}")
     record = guard.require_own_context(checkout.kubeconfig, checkout)
     for number in range(1, record.nodes + 1):
         socket = containerd_socket(checkout.state, number)
         for archive in archives:
-            with step(f"{archive.name} is loaded on {node_name(number)}"):
+            say(f"loading {archive} ({archive.stat().st_size / 1e6:.0f} MB) on {node_name(number)}")
+            with step(f"{archive.name} is on {node_name(number)}"):
                 names = image_store.load(socket, archive)
-            say(f"{node_name(number)}: {', '.join(names) or 'had it already'}")
+            say(f"new images: {', '.join(names) or 'none, they were there'}")
 
 
 def containerd_socket(state: State, number: int) -> str:
