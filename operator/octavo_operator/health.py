@@ -47,10 +47,10 @@ def health_app(informers: tuple[Informer, ...], queue: WorkQueue[ObjectKey]) -> 
 
 async def serve_health(app: web.Application, port: int) -> None:
     """Until cancelled."""
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "0.0.0.0", port, shutdown_timeout=1.0).start()
+        await web.TCPSite(runner, "0.0.0.0", port).start()
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()

@@ -1,11 +1,11 @@
 from typing import Any
 
 import pytest
+from operator_builders import deployment, ended, pod, raw_pod, revision, service
 
 from octavo_api.names import Reason
 from octavo_operator.diagnosis import diagnose, last_failure
 from octavo_operator.observed import EnginePod
-from operator_builders import deployment, ended, pod, raw_pod, revision, service
 
 DEMO = service()
 HASH8 = revision(DEMO).hash8

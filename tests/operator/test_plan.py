@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from operator_builders import NOW, live, observed, revision, service
+
 from octavo_api.names import Reason
 from octavo_api.spec import InferenceService
 from octavo_operator.drift import stamped
@@ -18,7 +20,6 @@ from octavo_operator.observed import (
 )
 from octavo_operator.plan import Plan, plan
 from octavo_operator.render import children
-from operator_builders import NOW, live, observed, revision, service
 
 
 def converged(demo: InferenceService, **fields: Any) -> Observed:

@@ -1,10 +1,11 @@
 """Whole manifests: what a field of the InferenceService does to the cluster is read here."""
 
+from operator_builders import COMMIT, DEFAULTS, revision, service
+
 from octavo_api.names import ANNOTATION_REVISION_INPUTS
 from octavo_operator.render import children
 from octavo_operator.render.engine_args import engine_args
 from octavo_operator.render.pod import pod_template
-from operator_builders import COMMIT, DEFAULTS, revision, service
 
 OWNER = {
     "apiVersion": "serving.octavo.dev/v1alpha1",

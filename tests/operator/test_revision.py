@@ -3,11 +3,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from operator_builders import BEFORE, NOW, deployment, revision, service
 
 from octavo_api.names import ANNOTATION_REVISION_INPUTS
 from octavo_operator.observed import EngineDeployment
 from octavo_operator.revision import existing, inputs_of, thawed
-from operator_builders import BEFORE, NOW, deployment, revision, service
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 from datetime import timedelta
 
-from octavo_operator.rollout import Rollout, surge
 from operator_builders import BEFORE, NOW, deployment, revision, service
+
+from octavo_operator.rollout import Rollout, surge
 
 OLD = service()
 NEW = service(model={"uri": "hf://org/new"})

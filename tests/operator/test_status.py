@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from operator_builders import COMMIT, NOW, deployment, ended, observed, pod, revision, service
+
 from octavo_api.names import ConditionType, Reason
 from octavo_api.service_status import ServiceStatus
 from octavo_operator.observed import Observed, Refusal, Resolving, Unresolved
 from octavo_operator.plan import plan
 from octavo_operator.status import status_of
-from operator_builders import COMMIT, NOW, deployment, ended, observed, pod, revision, service
 
 DEMO = service()
 HASH8 = revision(DEMO).hash8

@@ -1,0 +1,47 @@
+import time
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from octavo_operator.children import Children
+from octavo_operator.health import INFORMER_SILENCE, health_app
+from octavo_operator.observed import ObjectKey
+from octavo_operator.work_queue import WorkQueue
+
+
+async def answers(children: Children, queue: WorkQueue[ObjectKey]) -> dict[str, tuple[int, str]]:
+    async with TestClient(TestServer(health_app(children.all, queue))) as client:
+        made = {}
+        for path in ("/healthz", "/readyz"):
+            response = await client.get(path)
+            made[path] = (response.status, await response.text())
+        return made
+
+
+def parts() -> tuple[Children, WorkQueue[ObjectKey]]:
+    async def visit(_: ObjectKey) -> float | None:
+        return None
+
+    queue = WorkQueue[ObjectKey](visit)
+    return Children(None, queue.add), queue  # type: ignore[arg-type]
+
+
+async def test_it_is_alive_before_the_caches_are_filled_and_ready_after() -> None:
+    children, queue = parts()
+    assert await answers(children, queue) == {"/healthz": (200, "ok"), "/readyz": (503, "listing")}
+    for informer in children.all:
+        informer.synced.set()
+    assert (await answers(children, queue))["/readyz"] == (200, "ok")
+
+
+async def test_a_watch_that_stands_still_is_no_life() -> None:
+    children, queue = parts()
+    children.pods.last_progress = time.monotonic() - INFORMER_SILENCE - 1
+    status, text = (await answers(children, queue))["/healthz"]
+    assert status == 503 and "the watch of pods stands still" in text
+
+
+async def test_a_key_that_nobody_visits_is_no_life() -> None:
+    children, queue = parts()
+    queue.add(ObjectKey("team", "demo"), after=-200.0)
+    status, text = (await answers(children, queue))["/healthz"]
+    assert status == 503 and "a service waits for 200 s" in text

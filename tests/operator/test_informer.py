@@ -1,0 +1,151 @@
+"""Against a real HTTP server that does what API servers do to watches."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from scripted_api_server import ScriptedApiServer, failure, item, scripted_api_server
+from waiting import until
+
+from octavo_api import informer as informer_module
+from octavo_api.api_server import PODS
+from octavo_api.informer import Informer
+
+
+class Watched:
+    def __init__(self, informer: Informer, server: ScriptedApiServer, told: list[str]) -> None:
+        self.informer = informer
+        self.server = server
+        self.told = told
+
+    @property
+    def names(self) -> list[str]:
+        return [one["metadata"]["name"] for one in self.informer.of("n", "s")]
+
+
+@asynccontextmanager
+async def watched(*names: str, silent_after: float = 30.0) -> AsyncIterator[Watched]:
+    async with scripted_api_server() as (server, client):
+        for name in names:
+            server.put(name)
+        told: list[str] = []
+        informer = Informer(
+            client,
+            PODS,
+            label_selector="service",
+            index_label="service",
+            on_change=lambda one: told.append(one["metadata"]["name"]),
+            silent_after=silent_after,
+        )
+        task = asyncio.create_task(informer.run())
+        try:
+            await until(lambda: informer.synced.is_set() and server.num_open_watches == 1)
+            yield Watched(informer, server, told)
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def test_it_lists_page_by_page_with_the_label_and_then_watches_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(informer_module, "PAGE_SIZE", 2)
+    async with watched("a", "b", "c", "d", "e") as it:
+        assert it.names == ["a", "b", "c", "d", "e"]
+        assert it.told == ["a", "b", "c", "d", "e"]
+        assert {one["kind"] for one in it.informer.of("n", "s")} == {"Pod"}
+        assert [page.get("continue") for page in it.server.lists] == [None, "2", "4"]
+        assert {page["labelSelector"] for page in it.server.lists} == {"service"}
+        (watch,) = it.server.watches
+        assert (watch["labelSelector"], watch["allowWatchBookmarks"]) == ("service", "true")
+        assert watch["resourceVersion"] == str(it.server.version)
+
+
+async def test_it_follows_additions_changes_and_deletions() -> None:
+    async with watched("a") as it:
+        it.server.put("b")
+        it.server.put("a", colour="red")
+        it.server.remove("b")
+        await until(lambda: it.told == ["a", "b", "a", "b"])
+        assert it.names == ["a"]
+        live = it.informer.get("n", "a")
+        assert live is not None and live["metadata"]["labels"]["colour"] == "red"
+
+
+async def test_a_dropped_watch_goes_on_from_where_it_was_without_a_list() -> None:
+    async with watched("a") as it:
+        it.server.put("b")
+        await until(lambda: "b" in it.names)
+        it.server.drop_watches()
+        await until(lambda: len(it.server.watches) == 2)
+        assert it.server.watches[1]["resourceVersion"] == str(it.server.version)
+        assert len(it.server.lists) == 1
+
+
+async def test_a_bookmark_moves_the_version_on() -> None:
+    async with watched("a") as it:
+        it.server.send({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "77"}}})
+        it.server.drop_watches()
+        await until(lambda: len(it.server.watches) == 2)
+        assert it.server.watches[1]["resourceVersion"] == "77"
+        assert it.told == ["a"]
+
+
+@pytest.mark.parametrize("how", ["as an event", "as an answer"])
+async def test_an_expired_version_is_listed_anew_and_what_was_missed_is_told(how: str) -> None:
+    async with watched("a", "b") as it:
+        it.server.put("c", silently=True)
+        it.server.remove("a", silently=True)
+        if how == "as an event":
+            it.server.send({"type": "ERROR", "object": {"code": 410, "reason": "Expired"}})
+        else:
+            it.server.watch_failures.append(failure(410, "Expired"))
+            it.server.drop_watches()
+        await until(lambda: it.names == ["b", "c"])
+        assert it.told == ["a", "b", "a", "c"]
+        assert len(it.server.lists) == 2
+
+
+async def test_a_silent_watch_is_given_up_and_opened_again() -> None:
+    async with watched("a", silent_after=0.1) as it:
+        await until(lambda: len(it.server.watches) >= 3)
+        it.server.put("b")
+        await until(lambda: "b" in it.names)
+
+
+async def test_throttling_and_errors_are_waited_out() -> None:
+    async with watched("a") as it:
+        it.server.watch_failures += [failure(429, "TooManyRequests"), failure(500, "InternalError")]
+        it.server.drop_watches()
+        await until(lambda: len(it.server.watches) == 4 and it.server.num_open_watches == 1)
+        it.server.put("b")
+        await until(lambda: "b" in it.names)
+
+
+async def test_a_page_that_expires_in_the_middle_of_a_list_starts_the_list_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(informer_module, "PAGE_SIZE", 1)
+    async with watched("a", "b") as it:
+        it.server.list_failures.append(failure(410, "Expired"))
+        it.server.send({"type": "ERROR", "object": {"code": 410}})
+        await until(lambda: len(it.server.lists) >= 5)
+        assert it.names == ["a", "b"]
+
+
+async def test_an_object_that_changes_its_service_leaves_the_old_one() -> None:
+    async with watched("a") as it:
+        it.server.put("a", service="other")
+        await until(lambda: it.names == [])
+        assert len(it.informer.of("n", "other")) == 1
+
+
+async def test_our_own_write_is_in_the_cache_before_the_watch_brings_it() -> None:
+    async with watched("a") as it:
+        it.informer.remember(item("a", 50, colour="blue"))
+        it.informer.remember(item("a", 40, colour="old"))
+        live = it.informer.get("n", "a")
+        assert live is not None and live["metadata"]["labels"]["colour"] == "blue"
+        assert it.told == ["a"]

@@ -1,0 +1,214 @@
+"""An API server in memory for the operator's reconcile, with the controllers that it relies on played by hand.
+
+It keeps what was applied, counts generations and versions, serves lists and watches, and can die after a given
+number of writes, as an operator that is killed there would see it.
+"""
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from octavo_api.api_server import ApiError, Resource
+from octavo_operator.children import Children
+from octavo_operator.cluster import INFERENCE_SERVICES, Cluster
+from octavo_operator.hub import Hub
+from octavo_operator.observed import Manifest, ObjectKey, OperatorDefaults, Resolution, Resolved
+from octavo_operator.reconcile import reconcile
+
+KEY = ObjectKey("team", "demo")
+
+
+class Killed(BaseException):
+    """The operator ends here: nothing of it may catch this."""
+
+
+class FakeApiServer:
+    def __init__(self) -> None:
+        self.objects: dict[str, Manifest] = {}
+        self.writes: list[str] = []
+        self.dies_after: int | None = None
+        self.failures: dict[str, list[ApiError]] = {}
+        """Kind -> answers to its next applies."""
+        self._versions = count(1)
+        self._watches: list[tuple[str, asyncio.Queue[Manifest]]] = []
+
+    # What the operator uses.
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        return copy.deepcopy(self.objects.get(resource.path(namespace, name)))
+
+    async def list_page(
+        self, resource: Resource, namespace: str | None, query: Mapping[str, str]
+    ) -> Manifest:
+        items = [
+            copy.deepcopy(item)
+            for path, item in self.objects.items()
+            if f"/{resource.plural}/" in path
+            and (namespace is None or item["metadata"]["namespace"] == namespace)
+            and _selected(item, query.get("labelSelector", ""))
+        ]
+        return {"metadata": {"resourceVersion": str(next(self._versions))}, "items": items}
+
+    async def watch(
+        self, resource: Resource, namespace: str | None, query: Mapping[str, str], *, silent_after: float
+    ) -> AsyncIterator[Manifest]:
+        queue: asyncio.Queue[Manifest] = asyncio.Queue()
+        self._watches.append((resource.plural, queue))
+        while True:
+            yield await queue.get()
+
+    async def apply(self, path: str, manifest: Manifest, *, field_manager: str) -> Manifest:
+        if failures := self.failures.get(manifest["kind"]):
+            raise failures.pop(0)
+        self._count_write(f"apply {manifest['kind']}" + (" status" if path.endswith("/status") else ""))
+        if path.endswith("/status"):
+            item = self.objects[path.removesuffix("/status")]
+            item["status"] = copy.deepcopy(manifest["status"])
+            return self._changed(path.removesuffix("/status"))
+        return self.put(path, copy.deepcopy(manifest))
+
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
+        self._count_write(f"delete {resource.kind}")
+        self.remove(resource.path(namespace, name))
+
+    def _count_write(self, what: str) -> None:
+        if self.dies_after == len(self.writes):
+            raise Killed
+        self.writes.append(what)
+
+    # What the rest of the cluster does.
+
+    def put(self, path: str, manifest: Manifest) -> Manifest:
+        before = self.objects.get(path)
+        metadata = manifest["metadata"]
+        if before is None:
+            metadata |= {"uid": f"uid-{next(self._versions)}", "generation": 1}
+            metadata["creationTimestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        else:
+            kept = {name: before["metadata"][name] for name in ("uid", "generation", "creationTimestamp")}
+            metadata |= kept
+            manifest = {"status": before.get("status", {})} | manifest
+            if manifest.get("spec") != before.get("spec"):
+                manifest["metadata"]["generation"] += 1
+        self.objects[path] = manifest
+        return self._changed(path, "ADDED" if before is None else "MODIFIED")
+
+    def remove(self, path: str) -> None:
+        if path in self.objects:
+            self._changed(path, "DELETED")
+            del self.objects[path]
+
+    def _changed(self, path: str, kind: str = "MODIFIED") -> Manifest:
+        item = self.objects[path]
+        item["metadata"]["resourceVersion"] = str(next(self._versions))
+        for plural, queue in self._watches:
+            if f"/{plural}/" in path:
+                queue.put_nowait({"type": kind, "object": copy.deepcopy(item)})
+        return copy.deepcopy(item)
+
+    def of_kind(self, kind: str) -> list[Manifest]:
+        return [item for item in self.objects.values() if item["kind"] == kind]
+
+    def make_pods_ready(self) -> None:
+        """The deployment controller, the scheduler and the kubelet, in one line."""
+        for path, item in self.objects.items():
+            if item["kind"] == "Deployment":
+                replicas = item["spec"]["replicas"]
+                names = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+                status = {"observedGeneration": item["metadata"]["generation"]} | dict.fromkeys(
+                    names, replicas
+                )
+                if item.get("status") != status:
+                    item["status"] = status
+                    self._changed(path)
+
+
+class FakeCluster:
+    """The operator's own Cluster and informers on a FakeApiServer; `restart` forgets what was in memory."""
+
+    def __init__(self, server: FakeApiServer | None = None, **spec: Any) -> None:
+        self.server = server or FakeApiServer()
+        self.commit: Resolution = Resolved("c" * 40)
+        self.defaults = OperatorDefaults(engine_image="octavo/engine:1", model_root="/srv")
+        self._informers: asyncio.Task[None] | None = None
+        if server is None:
+            self.write_service(**spec)
+
+    def write_service(self, **spec: Any) -> None:
+        manifest = {
+            "apiVersion": "serving.octavo.dev/v1alpha1",
+            "kind": "InferenceService",
+            "metadata": {"namespace": KEY.namespace, "name": KEY.name},
+            "spec": {"model": {"uri": "file:///a"}} | spec,
+        }
+        self.server.put(INFERENCE_SERVICES.path(*KEY), manifest)
+
+    @property
+    def service(self) -> Manifest:
+        return self.server.objects[INFERENCE_SERVICES.path(*KEY)]
+
+    def condition(self, type_: str) -> tuple[str, str]:
+        conditions = {item["type"]: item for item in self.service["status"]["conditions"]}
+        return conditions[type_]["status"], conditions[type_]["reason"]
+
+    async def start(self) -> None:
+        self._children = Children(self.server, lambda _: None)
+        hub = Hub(lambda *_: self.commit, _no_token, lambda _: None)
+        self._cluster = Cluster(self.server, self._children, hub, self.defaults)  # type: ignore[arg-type]
+        self._informers = asyncio.create_task(self._children.run())
+        await self._children.synced()
+
+    async def stop(self) -> None:
+        if self._informers is not None:
+            self._informers.cancel()
+            await asyncio.gather(self._informers, return_exceptions=True)
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
+    async def visit(self) -> float | None:
+        await self.caches_are_current()
+        return await reconcile(KEY, self._cluster, datetime.now(UTC), 300.0)
+
+    async def caches_are_current(self) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    async def settle(self) -> None:
+        """Let pods become ready, reconcile, and again, until nothing is written."""
+        for _ in range(10):
+            self.server.make_pods_ready()
+            before = len(self.server.writes)
+            await self.visit()
+            if len(self.server.writes) == before:
+                return
+        raise AssertionError(f"it does not settle: {self.server.writes}")
+
+    def end_state(self) -> list[tuple[str, str, Any]]:
+        """Everything but versions and times."""
+        return sorted(
+            (item["kind"], item["metadata"]["name"], _still(item)) for item in self.server.objects.values()
+        )
+
+
+def _still(item: Manifest) -> str:
+    status = item.get("status", {})
+    conditions = [(one["type"], one["status"], one["reason"]) for one in status.get("conditions", ())]
+    return repr((item["spec"], conditions))
+
+
+def _selected(item: Manifest, selector: str) -> bool:
+    labels = item["metadata"].get("labels") or {}
+    for term in filter(None, selector.split(",")):
+        name, _, value = term.partition("=")
+        if name not in labels or (value and labels[name] != value):
+            return False
+    return True
+
+
+async def _no_token(namespace: str, name: str) -> str:
+    raise AssertionError("no token was asked for")

@@ -1,0 +1,108 @@
+"""An HTTP server that speaks list and watch for one kind, and misbehaves on request."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from kubernetes.aio.client import ApiClient, Configuration
+
+from octavo_api.api_server import ApiServer
+
+Item = dict[str, Any]
+
+
+def item(name: str, version: int, **labels: str) -> Item:
+    metadata = {"namespace": "n", "name": name, "uid": f"uid-{name}", "resourceVersion": str(version)}
+    return {"metadata": {**metadata, "labels": {"service": "s"} | labels}}
+
+
+class ScriptedApiServer:
+    def __init__(self) -> None:
+        self.items: dict[str, Item] = {}
+        self.version = 1
+        self.lists: list[dict[str, str]] = []
+        self.watches: list[dict[str, str]] = []
+        self.list_failures: list[web.Response] = []
+        self.watch_failures: list[web.Response] = []
+        self._streams: list[asyncio.Queue[Item | None]] = []
+
+    def put(self, name: str, *, silently: bool = False, **labels: str) -> None:
+        """`silently`: no watch hears of it."""
+        self.version += 1
+        kind = "MODIFIED" if name in self.items else "ADDED"
+        self.items[name] = item(name, self.version, **labels)
+        if not silently:
+            self.send({"type": kind, "object": self.items[name]})
+
+    def remove(self, name: str, *, silently: bool = False) -> None:
+        self.version += 1
+        gone = self.items.pop(name)
+        gone["metadata"]["resourceVersion"] = str(self.version)
+        if not silently:
+            self.send({"type": "DELETED", "object": gone})
+
+    def send(self, event: Item) -> None:
+        for stream in self._streams:
+            stream.put_nowait(event)
+
+    def drop_watches(self) -> None:
+        for stream in self._streams:
+            stream.put_nowait(None)
+
+    @property
+    def num_open_watches(self) -> int:
+        return len(self._streams)
+
+    async def _pods(self, request: web.Request) -> web.StreamResponse:
+        return await self._watch(request) if "watch" in request.query else self._list(request)
+
+    def _list(self, request: web.Request) -> web.Response:
+        self.lists.append(dict(request.query))
+        if self.list_failures:
+            return self.list_failures.pop(0)
+        start, limit = int(request.query.get("continue", 0)), int(request.query["limit"])
+        everything = sorted(self.items.values(), key=lambda one: str(one["metadata"]["name"]))
+        metadata = {"resourceVersion": str(self.version)}
+        if start + limit < len(everything):
+            metadata["continue"] = str(start + limit)
+        return web.json_response({"metadata": metadata, "items": everything[start : start + limit]})
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        self.watches.append(dict(request.query))
+        if self.watch_failures:
+            return self.watch_failures.pop(0)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        stream: asyncio.Queue[Item | None] = asyncio.Queue()
+        self._streams.append(stream)
+        try:
+            while (event := await stream.get()) is not None:
+                await response.write(json.dumps(event).encode() + b"\n")
+        finally:
+            self._streams.remove(stream)
+        return response
+
+
+def failure(status: int, reason: str, **headers: str) -> web.Response:
+    return web.json_response({"reason": reason, "message": "scripted"}, status=status, headers=headers)
+
+
+@asynccontextmanager
+async def scripted_api_server() -> AsyncIterator[tuple[ScriptedApiServer, ApiServer]]:
+    scripted = ScriptedApiServer()
+    app = web.Application()
+    app.router.add_get("/api/v1/pods", scripted._pods)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    client = ApiServer(ApiClient(configuration=Configuration(host=f"http://127.0.0.1:{port}")))
+    try:
+        yield scripted, client
+    finally:
+        await client.close()
+        await runner.cleanup()
