@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 
 import pytest
 from waiting import until
@@ -23,7 +24,7 @@ async def running(queue: WorkQueue[str], num_workers: int = 2) -> AsyncIterator[
 class Visits:
     """Records visits; each waits at the gate."""
 
-    def __init__(self, *outcomes: float | None | Exception) -> None:
+    def __init__(self, *outcomes: float | Exception | None) -> None:
         self.started: list[str] = []
         self.at_once: dict[str, int] = {}
         self.most_at_once: dict[str, int] = {}
@@ -95,7 +96,7 @@ async def test_a_visit_that_raises_is_repeated_with_growing_waits(monkeypatch: p
     queue.add("a")
     async with running(queue):
         await until(lambda: len(times) == 5)
-    waits = [after - before for before, after in zip(times, times[1:], strict=False)]
+    waits = [after - before for before, after in pairwise(times)]
     assert all(wait >= 0.015 * 2**number for number, wait in enumerate(waits))
 
 

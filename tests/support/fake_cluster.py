@@ -1,7 +1,7 @@
-"""An API server in memory for the operator's reconcile, with the controllers that it relies on played by hand.
+"""An API server in memory for the operator's reconcile; the cluster's own controllers are played by hand.
 
-It keeps what was applied, counts generations and versions, serves lists and watches, and can die after a given
-number of writes, as an operator that is killed there would see it.
+It keeps what was applied, counts generations and versions, serves lists and watches, and can die after a
+given number of writes, as an operator that is killed there would see it.
 """
 
 import asyncio
