@@ -14,6 +14,8 @@ from .progress import say, step
 
 KEPT = 6
 """Builds of an image that the store remembers: going back to one of them costs nothing."""
+MAX_STAGES = 150
+"""Nameless images of build stages; beyond these all go, and the next build takes some seconds more."""
 
 
 def build(images: Sequence[Image] = IMAGES) -> None:
@@ -63,6 +65,9 @@ def forget_old(buildah: Buildah, image: Image) -> None:
     tags = [name for name in (listed or "").splitlines() if f"{image.repository}:in-" in name]
     for name in tags[KEPT:]:  # listed newest first
         buildah("rmi", name)
+    stages = buildah("images", "--quiet", "--filter", "dangling=true") or ""
+    if len(stages.splitlines()) > MAX_STAGES:
+        buildah("rmi", "--prune")
 
 
 @contextmanager
