@@ -74,6 +74,8 @@ class Buildah:
             if process.poll() is None:
                 process.terminate()
             code = process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
         if code != 0:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:])
             raise ImagesError(f"the build failed; all of its output is in {log}:\n{tail}")

@@ -24,7 +24,6 @@ def show(images: Sequence[Image]) -> None:
 
 
 def compressed_bytes(blob: Path) -> int:
-    gzip = subprocess.Popen(["gzip", "--stdout", str(blob)], stdout=subprocess.PIPE)
-    counted = subprocess.run(["wc", "--bytes"], stdin=gzip.stdout, capture_output=True, check=True)
-    gzip.wait()
+    with subprocess.Popen(["gzip", "--stdout", str(blob)], stdout=subprocess.PIPE) as gzip:
+        counted = subprocess.run(["wc", "--bytes"], stdin=gzip.stdout, capture_output=True, check=True)
     return int(counted.stdout)
