@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from octavo_api.names import EXIT_CODES, MODEL_EXIT_CODES, Reason
+from octavo_api.names import CONTAINER_NAME, EXIT_CODES, MODEL_EXIT_CODES, Reason
 from octavo_api.service_status import LastFailure
-from octavo_operator.observed import EngineDeployment, EnginePod
+from octavo_operator.observed import Ended, EngineDeployment, EnginePod
 
 Part = Literal["Model", "Engine"]
 
@@ -66,16 +66,24 @@ def last_failure(pods: Iterable[EnginePod]) -> LastFailure | None:
     """The engine's last end among these pods; a clean one is none."""
     for pod in sorted(pods, key=lambda item: item.created, reverse=True):
         if pod.ended is not None and pod.ended.exit_code != 0 and not pod.deleting:
-            ended = pod.ended
-            reason = EXIT_CODES.get(ended.exit_code) or ended.reason or "Error"
-            return LastFailure(
-                reason=reason,
-                pod=pod.name,
-                container="engine",
-                exit_code=ended.exit_code,
-                message=ended.message[-1024:],
-            )
+            return _failure(pod.name, pod.ended)
     return None
+
+
+def _failure(pod_name: str, ended: Ended) -> LastFailure:
+    said_by_engine = ended.exit_code in EXIT_CODES
+    return LastFailure(
+        reason=EXIT_CODES.get(ended.exit_code) or ended.reason or "Error",
+        pod=pod_name,
+        container=CONTAINER_NAME,
+        exit_code=ended.exit_code,
+        # Of an end without a message of its own Kubernetes gives the end of the log.
+        message=ended.message if said_by_engine else _last_line(ended.message),
+    )
+
+
+def _last_line(text: str) -> str:
+    return text.rstrip().rpartition("\n")[2]
 
 
 def _of_refused_pods(deployment: EngineDeployment) -> Finding:
@@ -118,8 +126,7 @@ def _of_engine_exit(pod: EnginePod, code: int, text: str) -> Finding:
 
 
 def _of_crash(pod: EnginePod, code: int, text: str) -> Finding:
-    lines = text.splitlines()
-    last_words = f": {lines[-1]}" if lines else ""
+    last_words = f": {_last_line(text)}" if text else ""
     message = f"pod {pod.name} ended with exit code {code} ({pod.restarts} restarts){last_words}"
     return _engine(Reason.CRASH_LOOP, f"{message}; see kubectl logs --previous {pod.name}")
 

@@ -179,6 +179,8 @@ def _engine_ready(at: Situation) -> Verdict:
         return Verdict("False", refused.reason, f"{refused.child}: {refused.message}")
     if at.unresolved is not None:
         return Verdict("Unknown", Reason.WAITING_FOR_MODEL, "the engine starts when the model is resolved")
+    if at.finding is None and at.service.replicas == 0:
+        return Verdict("True", Reason.SCALED_TO_ZERO, "spec.replicas is 0, as asked for")
     if at.finding is None:
         return Verdict("True", Reason.WARMED_UP, f"{_counts(at)} warmed up")
     if at.finding.part == "Engine" and at.finding.failed:

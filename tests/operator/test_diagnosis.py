@@ -159,5 +159,11 @@ def test_the_last_failure_names_pod_code_and_words() -> None:
     )
 
 
+def test_the_last_failure_of_a_kill_is_the_last_line_of_the_log() -> None:
+    failure = last_failure([pod(HASH8, state=ended(137, "one\ntwo\nthree\n", reason="Error"))])
+    assert failure is not None
+    assert (failure.reason, failure.exit_code, failure.message) == ("Error", 137, "three")
+
+
 def test_a_clean_end_is_no_failure() -> None:
     assert last_failure([pod(HASH8, state={"running": {}}, lastState=ended(0))]) is None
