@@ -44,8 +44,9 @@ def build_one(buildah: Buildah, checkout: Checkout, image: Image, base_id: str, 
 def run_build(
     buildah: Buildah, root: Path, image: Image, arguments: dict[str, str], wheels: Path | None, tag: str
 ) -> None:
+    buildah("rm", "--all")  # working containers, and their mounts, of a build that was killed
     volumes = pip_settings.mounts(buildah.folder / "pip", wheels)
-    options = ["--layers", "--pull-never", f"--file={root / image.dockerfile}", f"--tag={tag}"]
+    options = ["--layers", "--pull-never", "--force-rm", f"--file={root / image.dockerfile}", f"--tag={tag}"]
     options += [f"--volume={volume}" for volume in volumes]
     options += [f"--build-arg={name}={value}" for name, value in arguments.items()]
     buildah.bud(

@@ -34,7 +34,7 @@ class Buildah:
 
     def command(self, *arguments: str) -> list[str]:
         store = [f"--root={self.folder}/store", f"--runroot={self.folder}/run"]
-        return ["buildah", *store, f"--storage-driver={storage_driver(self.folder)}", *arguments]
+        return ["buildah", *store, *storage_driver(self.folder), *arguments]
 
     def __call__(self, *arguments: str, check: bool = True, timeout: float | None = None) -> str | None:
         """What it printed; None when it failed and `check` is not set."""
@@ -108,10 +108,13 @@ def step_in(line: bytes) -> str:
     return " ".join(text.split())[:110] if "STEP " in text else ""
 
 
-def storage_driver(folder: Path) -> str:
+def storage_driver(folder: Path) -> list[str]:
     """overlay, except where the folder itself lies on an overlay, as inside most containers."""
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     kind = subprocess.run(
         ["stat", "--file-system", "--format=%T", str(existing)], capture_output=True, text=True, check=True
     )
-    return "vfs" if kind.stdout.strip() == "overlayfs" else "overlay"
+    if kind.stdout.strip() == "overlayfs":
+        return ["--storage-driver=vfs"]
+    # Otherwise buildah mounts the store onto itself and leaves that mount behind.
+    return ["--storage-driver=overlay", "--storage-opt=overlay.skip_mount_home=true"]
