@@ -112,7 +112,7 @@ async def test_max_tokens_ends_with_length(serving: Any, client_of: Any, says: A
 async def test_choices_of_several_prompts_come_in_openai_order_and_count_each_prompt_once(
     serving: Any, client_of: Any, codec: TextCodec, stream: bool
 ) -> None:
-    engine = FakeEngine(lambda request: request.prompt_token_ids)
+    engine = FakeEngine(lambda request: request.prompt_token_ids, num_cached_tokens=1)
     async with serving(engine) as server:
         answer = await client_of(server).completions.create(
             model="tiny", prompt=["one", "two words"], n=2, seed=7, echo=True, max_tokens=20, stream=stream,
@@ -126,7 +126,7 @@ async def test_choices_of_several_prompts_come_in_openai_order_and_count_each_pr
     assert texts == {0: "oneone", 1: "oneone", 2: "two wordstwo words", 3: "two wordstwo words"}
     num_prompts = sum(len(codec.encode(text, add_special_tokens=True)) for text in ("one", "two words"))
     assert usage is not None
-    assert usage.prompt_tokens == num_prompts
+    assert (usage.prompt_tokens, usage.prompt_tokens_details.cached_tokens) == (num_prompts, 2)
     assert sorted(request.sampling.seed or 0 for request in engine.requests) == [7, 7, 8, 8]
     assert len({request.request_id for request in engine.requests}) == 4
 

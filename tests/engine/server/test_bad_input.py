@@ -219,6 +219,14 @@ async def test_a_body_above_the_limit_is_a_413(http: aiohttp.ClientSession, is_c
     assert (response.status, "32 MiB" in answer["error"]["message"]) == (413, True)
 
 
+async def test_a_body_that_is_announced_too_large_is_not_waited_for(server: RunningServer) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    head = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+    writer.write(head % (MAX_BODY_BYTES + 1))
+    assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 413")
+    writer.close()
+
+
 async def test_wrong_routes_and_methods_are_json_too(http: aiohttp.ClientSession) -> None:
     async with http.get("/v1/nothing") as response:
         assert (response.status, "error" in await response.json()) == (404, True)

@@ -1,6 +1,7 @@
 """A client that leaves frees what it held."""
 
 import asyncio
+import logging
 from typing import Any
 
 import aiohttp
@@ -45,8 +46,11 @@ async def test_leaving_before_the_first_token_aborts(serving: Any, says: Any) ->
         await until(lambda: engine.aborted)
 
 
-async def test_leaving_in_the_middle_of_the_body_starts_nothing(serving: Any, says: Any) -> None:
+async def test_leaving_in_the_middle_of_the_body_starts_nothing(
+    serving: Any, says: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     engine = FakeEngine(says("x"))
+    caplog.set_level(logging.INFO, "octavo_engine")
     async with serving(engine) as server:
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
@@ -54,6 +58,7 @@ async def test_leaving_in_the_middle_of_the_body_starts_nothing(serving: Any, sa
         writer.close()
         await until(lambda: server.lifecycle.num_open_requests == 0)
     assert engine.requests == []
+    assert [record.fields["status"] for record in caplog.records] == [499]  # type: ignore[attr-defined]
 
 
 async def metrics(url: str) -> str:
