@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import demo_model
 import images
 from cluster import lifecycle
 from cluster.errors import ClusterError
@@ -27,6 +28,10 @@ class InstallFailed(Exception):
     """A step could not be done; the message says which and what to do."""
 
 
+FAILURES = (InstallFailed, ClusterError, images.ImagesError, demo_model.DemoModelError)
+"""What preparing model, cluster, images or operator may raise; each message has its remedy."""
+
+
 def kubectl() -> Kubectl:
     """kubectl for this checkout's cluster. Raises when the kubeconfig leads anywhere else."""
     checkout = this_checkout()
@@ -36,11 +41,8 @@ def kubectl() -> Kubectl:
 
 def cluster() -> Kubectl:
     """Start the cluster unless it runs."""
-    try:
-        lifecycle.up(this_checkout(), nodes=1)
-        return kubectl()
-    except ClusterError as error:
-        raise InstallFailed(str(error)) from error
+    lifecycle.up(this_checkout(), nodes=1)
+    return kubectl()
 
 
 def operator() -> Kubectl:

@@ -35,7 +35,7 @@ def run() -> int:
             file=sys.stderr,
         )
         return 130
-    except (KubectlFailed, install.InstallFailed) as error:
+    except (KubectlFailed, *install.FAILURES) as error:
         print(f"\nThe demo stopped: {error}", file=sys.stderr)
         return 1
     print(f"\nDone in {time.monotonic() - started:.0f} s. The cluster is still running; try next:")
