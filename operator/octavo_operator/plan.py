@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from octavo_api.model_source import FileModel
-from octavo_api.names import ANNOTATION_APPLIED_HASH, Reason
+from octavo_api.names import Reason
 from octavo_api.spec import InferenceService
 from octavo_operator.drift import holds, stamped
 from octavo_operator.observed import (
@@ -89,14 +89,9 @@ def wanted_revision(observed: Observed, service: InferenceService) -> Revision |
 
 
 def _stands(observed: Observed, wanted: Manifest) -> bool:
+    """Also its stamp has to hold, which tells of fields that we no longer set."""
     live = next((item for item in _children_of(observed) if _identity(item) == _identity(wanted)), None)
-    if live is None:
-        return False
-    annotations = live["metadata"].get("annotations") or {}
-    is_same = (
-        annotations.get(ANNOTATION_APPLIED_HASH) == wanted["metadata"]["annotations"][ANNOTATION_APPLIED_HASH]
-    )
-    return is_same and holds(live, wanted)
+    return live is not None and holds(live, wanted)
 
 
 def _children_of(observed: Observed) -> tuple[Manifest, ...]:

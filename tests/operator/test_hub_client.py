@@ -1,10 +1,11 @@
 """The real client of the hub against a server that speaks the hub's HTTP API."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from hub_server import HubServer, HubSettings, Repository, running_hub
+from hub_server import HubHandler, HubServer, HubSettings, Refusal, Repository, running_hub
 
 from octavo_api.model_source import HubModel
 from octavo_api.names import Reason
@@ -58,6 +59,18 @@ def test_a_private_repository_opens_with_its_token_alone(root: Path) -> None:
         refused = ask_hub(hub.url, model, "bad-token")
         assert reason(refused) == Reason.MODEL_AUTH_FAILED
         assert "bad-token" not in str(refused)
+
+
+class GatedHandler(HubHandler):
+    def _check_health_and_token(self) -> None:
+        raise Refusal(HTTPStatus.FORBIDDEN, "GatedRepo", "Access to this model is restricted")
+
+
+def test_a_gated_repository_refuses_and_the_licence_is_named(hub: HubServer) -> None:
+    hub.RequestHandlerClass = GatedHandler
+    answer = ask_hub(hub.url, HubModel(repo="org/name"), "token-without-access")
+    assert reason(answer) == Reason.MODEL_AUTH_FAILED
+    assert "licence" in str(answer)
 
 
 @pytest.mark.parametrize("status", [500, 503])
