@@ -27,11 +27,15 @@ def create(name: str, nodes: list[str], root: Path = ROOT) -> None:
 
 def make_group(folder: Path) -> None:
     folder.mkdir()
+    admit_processes(folder)
+    prepare_children(folder)
+
+
+def admit_processes(folder: Path) -> None:
+    """Version 1 only: a new group has no processor and no memory, and so admits no process."""
     for setting in ("cpuset.cpus", "cpuset.mems"):
-        # Version 1 starts a group with no processor and no memory at all, and then admits no process.
         if (folder / setting).exists() and not (folder / "cgroup.controllers").exists():
             (folder / setting).write_text((folder.parent / setting).read_text())
-    prepare_children(folder)
 
 
 def prepare_children(folder: Path) -> None:

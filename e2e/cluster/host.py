@@ -48,9 +48,11 @@ def prepare() -> None:
         )
 
 
-def missing_packages() -> list[str]:
+def missing_packages(path: str | None = None) -> list[str]:
     missing = {
-        package for command, package in COMMANDS.items() if not shutil.which(command, path=search_path())
+        package
+        for command, package in COMMANDS.items()
+        if not shutil.which(command, path=path or search_path())
     }
     if cni_folder() is None:
         missing.add(CNI_PACKAGE)

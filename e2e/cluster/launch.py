@@ -57,6 +57,7 @@ def spawn(state: State, fds: list[int]) -> None:
 
     # A process has no command line for a moment while it starts, and that is what we know it by.
     wait_until(lambda: launcher(state) is not None or process.poll() is not None, "a started cluster")
+    process.returncode = 0  # it outlives us; Popen would warn that we did not wait for it
 
 
 def environment() -> dict[str, str]:

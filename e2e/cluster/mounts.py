@@ -48,6 +48,7 @@ def resolve_names_with(server: str) -> None:
     own = Path("/run/octavo-resolv.conf")
     own.write_text(f"nameserver {server}\n")
     real = Path("/etc/resolv.conf").resolve()  # often a link into /run
-    real.parent.mkdir(parents=True, exist_ok=True)
-    real.touch()
+    if real.is_relative_to("/run"):  # which is empty by now
+        real.parent.mkdir(parents=True, exist_ok=True)
+        real.touch()
     run("mount", "--bind", str(own), str(real))
