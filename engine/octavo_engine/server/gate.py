@@ -1,5 +1,7 @@
 """Lets requests to /v1 in or turns them away: loading, closed, or too many at once."""
 
+import contextlib
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from octavo_engine.server.errors import Unavailable, error_response
@@ -26,15 +28,12 @@ class Gate:
         if not scope["path"].startswith("/v1/"):
             await self._app(scope, receive, send)
             return
-        try:
-            if self._lifecycle.num_open_requests >= self._max_open_requests:
-                raise overloaded(self._lifecycle.num_open_requests)
-            admission = self._lifecycle.admit()
-            admission.__enter__()
-        except Unavailable as error:
-            await error_response(error)(scope, receive, send)
-            return
-        try:
+        with contextlib.ExitStack() as admission:
+            try:
+                if self._lifecycle.num_open_requests >= self._max_open_requests:
+                    raise overloaded(self._lifecycle.num_open_requests)
+                admission.enter_context(self._lifecycle.admit())
+            except Unavailable as error:
+                await error_response(error)(scope, receive, send)
+                return
             await self._app(scope, receive, send)
-        finally:
-            admission.__exit__(None, None, None)
