@@ -52,9 +52,8 @@ class OtherCheckout:
 def get_through_socks(port: int, host: str, path: str) -> str:
     """The answer to a GET, asked from inside the cluster, where `host` is resolved too."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-        connection.sendall(
-            b"\x05\x01\x00\x05\x01\x00\x03" + bytes([len(host)]) + host.encode() + (80).to_bytes(2)
-        )
+        target = bytes([len(host)]) + host.encode() + (80).to_bytes(2)
+        connection.sendall(b"\x05\x01\x00" + b"\x05\x01\x00\x03" + target)
         connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
         answer = b""
         while received := connection.recv(4096):
@@ -115,13 +114,7 @@ def groups(other: OtherCheckout) -> list[Path]:
 def traces_on_host() -> tuple[str, ...]:
     """What the host's network and mounts look like."""
     commands = (["ip", "-o", "link"], ["ip", "route"], ["iptables-save"])
-    said = [
-        subprocess.run(command, capture_output=True, text=True, check=True).stdout for command in commands
-    ]
-    without_comments = [line for text in said for line in text.splitlines() if not line.startswith("#")]
-    mounts = [
-        line
-        for line in Path("/proc/self/mounts").read_text().splitlines()
-        if "octavo" in line or "/netns" in line
-    ]
-    return (*without_comments, *mounts)
+    said = [subprocess.run(command, capture_output=True, text=True, check=True) for command in commands]
+    network = [line for each in said for line in each.stdout.splitlines() if not line.startswith("#")]
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    return (*network, *(line for line in mounts if "/cluster/n" in line or "/netns" in line))

@@ -1,6 +1,6 @@
 """The local cluster itself: what works in it, that two of them never meet, and that nothing outlives one.
 
-Each cluster here belongs to a checkout of its own in a temporary folder; the one of the other stories goes on.
+Each cluster here belongs to a checkout of its own in a temporary folder; that of the other stories goes on.
 """
 
 import os
@@ -46,17 +46,9 @@ def stopped(tmp_path: Path) -> Iterator[OtherCheckout]:
     checkout.tool("down")
 
 
-def test_a_start_with_everything_built_takes_less_than_15_seconds(stopped: OtherCheckout) -> None:
-    started = time.monotonic()
-    stopped.tool("up")
-    assert time.monotonic() - started < 15
-    assert "already up" in stopped.tool("up")
-
-
 def test_a_service_is_reached_by_its_name(other: OtherCheckout, until: Until) -> None:
-    other.kubectl(
-        "-n", "kube-system", "expose", "deployment/coredns", "--name=web", "--port=80", "--target-port=8181"
-    )
+    flags = ("--name=web", "--port=80", "--target-port=8181")
+    other.kubectl("-n", "kube-system", "expose", "deployment/coredns", *flags)
     socks, name = other.record().socks_port, "web.kube-system.svc.cluster.local"
     until("an answer of the Service", lambda: get_through_socks(socks, name, "/ready").endswith("OK"))
 
@@ -64,21 +56,13 @@ def test_a_service_is_reached_by_its_name(other: OtherCheckout, until: Until) ->
 def test_exec_logs_and_port_forward_reach_a_pod_on_either_node(other: OtherCheckout) -> None:
     other.kubectl("-n", "kube-system", "scale", "deployment/coredns", "--replicas=4")
     other.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=30s")
-    pods = other.kubectl(
-        "-n",
-        "kube-system",
-        "get",
-        "pods",
-        "--no-headers",
-        "-o",
-        "custom-columns=:.metadata.name,:.spec.nodeName",
-    )
+    columns = "custom-columns=:.metadata.name,:.spec.nodeName"
+    pods = other.kubectl("-n", "kube-system", "get", "pods", "--no-headers", "-o", columns)
     by_node = {node: name for name, node in (line.split() for line in pods.splitlines())}
     assert sorted(by_node) == ["n1", "n2"]
     for pod in by_node.values():
-        assert "CoreDNS-1.15.0" in other.kubectl(
-            "-n", "kube-system", "exec", pod, "--", "/coredns", "-version"
-        )
+        version = other.kubectl("-n", "kube-system", "exec", pod, "--", "/coredns", "-version")
+        assert "CoreDNS-1.15.0" in version
         assert "CoreDNS-1.15.0" in other.kubectl("-n", "kube-system", "logs", pod)
         assert get_forwarded(other, f"pod/{pod}", 8181, "/ready").endswith("OK")
 
@@ -100,7 +84,10 @@ def test_the_audit_log_tells_who_wrote_what(other: OtherCheckout) -> None:
 
 
 def test_two_clusters_of_two_checkouts_never_meet(other: OtherCheckout, stopped: OtherCheckout) -> None:
+    started = time.monotonic()
     stopped.tool("up")
+    assert time.monotonic() - started < 15, "with everything built"
+    assert "already up" in stopped.tool("up")
     other.kubectl("create", "namespace", "only-here")
     assert "only-here" not in stopped.kubectl("get", "namespaces")
     guard.require_own_context(stopped.checkout.kubeconfig, stopped.checkout)
@@ -120,11 +107,19 @@ def test_a_loaded_image_is_there_after_the_next_start(stopped: OtherCheckout, tm
     stopped.kubectl("wait", "pod/p", "--for=condition=Ready", "--timeout=30s")
     stopped.tool("down")
     stopped.tool("up")
-    assert "p" not in stopped.kubectl("get", "pods", "-o", "name")
+    assert "pod/p" not in stopped.kubectl("get", "pods", "-o", "name")
     assert "none, they were there" in stopped.tool("load", str(archive))
 
 
-@pytest.mark.parametrize("victim", ["--kill-child", "cluster.supervisor", "kube-apiserver", "containerd"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        pytest.param("--kill-child", id="launcher"),
+        pytest.param("kube-apiserver"),
+        pytest.param("cluster.supervisor", marks=pytest.mark.long),
+        pytest.param("containerd", marks=pytest.mark.long),
+    ],
+)
 def test_nothing_outlives_a_cluster_one_part_of_which_was_killed(stopped: OtherCheckout, victim: str) -> None:
     before = traces_on_host()
     stopped.tool("up")

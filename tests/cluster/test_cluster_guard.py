@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from cluster_record import RECORD
 
 from cluster import guard, pki, processes
 from cluster.errors import ForeignContext
+from cluster.parts import wait_until
 from cluster.paths import Checkout
 
 SLEEP = "import time; time.sleep(60)"
@@ -30,8 +32,16 @@ def write(own: Checkout, path: Path, *, context: str | None = None, port: int = 
 @pytest.fixture
 def launcher(checkout: Checkout) -> Iterator[subprocess.Popen[bytes]]:
     """A process that looks like the checkout's launcher."""
-    command = [sys.executable, "-c", SLEEP, "--kill-child", processes.marker(checkout.state)]
-    with subprocess.Popen(command) as process:
+    with pretended_launcher(checkout) as process:
+        yield process
+
+
+@contextmanager
+def pretended_launcher(checkout: Checkout) -> Iterator[subprocess.Popen[bytes]]:
+    mark = processes.marker(checkout.state)
+    with subprocess.Popen([sys.executable, "-c", SLEEP, "--kill-child", mark]) as process:
+        # A process has no command line for a moment while it starts.
+        wait_until(lambda: mark in processes.command_line(process.pid), "a started process", seconds=5)
         yield process
         process.kill()
 
@@ -86,9 +96,7 @@ def test_keys_are_for_the_owner_alone(checkout: Checkout) -> None:
 def test_ending_a_cluster_spares_the_processes_of_others(
     checkout: Checkout, launcher: subprocess.Popen[bytes]
 ) -> None:
-    other = processes.marker(Checkout(Path("/elsewhere")).state)
-    with subprocess.Popen([sys.executable, "-c", SLEEP, "--kill-child", other]) as stranger:
+    with pretended_launcher(Checkout(Path("/elsewhere"))) as stranger:
         processes.kill_all(checkout.state)
         assert launcher.wait(5) == -9
         assert stranger.poll() is None
-        stranger.kill()
