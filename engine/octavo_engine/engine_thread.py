@@ -92,10 +92,9 @@ class EngineThread:
 
     def _close(self, request_id: str, stream: "_Stream") -> None:
         with self._wake:
-            if self._streams.get(request_id) is stream:
-                del self._streams[request_id]
-                if not stream.is_finished:
-                    self._send(AbortRequest(request_id=request_id))
+            del self._streams[request_id]
+            if not stream.is_finished:
+                self._send(AbortRequest(request_id=request_id))
 
     def _send(self, command: Command) -> None:
         self._commands.append(command)
