@@ -24,9 +24,8 @@ def last_exit_code(kubectl: Kubectl, name: str) -> int | None:
 def test_a_folder_that_does_not_exist_is_named(kubectl: Kubectl, serve: Any, until: Any) -> None:
     serve("tiny", f"pvc://{MODELS_CLAIM}/no-such-model", wait=False)
 
-    found = until("ModelReady is False", lambda: failed(kubectl, "ModelReady"))
+    found = until("the model is not found", lambda: failed(kubectl, "ModelReady", "ModelNotFound"))
 
-    assert found["reason"] == "ModelNotFound"
     assert "no-such-model" in found["message"]
     assert last_exit_code(kubectl, "tiny") == 67
     assert condition_of(kubectl, "tiny", "Ready")["status"] == "False"
@@ -49,9 +48,8 @@ def test_a_flag_that_the_engine_does_not_know_is_named(
 ) -> None:
     serve("tiny", tiny_model, wait=False, engine={"extraArgs": ["--no-such-flag"]})
 
-    found = until("EngineReady is False", lambda: failed(kubectl, "EngineReady"))
+    found = until("the flag is refused", lambda: failed(kubectl, "EngineReady", "InvalidEngineConfig"))
 
-    assert found["reason"] == "InvalidEngineConfig"
     assert "--no-such-flag" in found["message"]
     assert last_exit_code(kubectl, "tiny") == 64
 
@@ -61,9 +59,8 @@ def test_a_refused_pod_shows_as_a_condition_with_the_remedy(
 ) -> None:
     serve("tiny", f"file:///{install.tiny_model()}", wait=False)  # hostPath: not under `restricted`
 
-    found = until("EngineReady is False", lambda: failed(kubectl, "EngineReady"))
+    found = until("the pod is refused", lambda: failed(kubectl, "EngineReady", "PodSecurityRefused"))
 
-    assert found["reason"] == "PodSecurityRefused"
     assert "hostPath" in found["message"]
 
 
@@ -116,8 +113,7 @@ def test_a_repository_that_the_hub_does_not_have_is_named(kubectl: Kubectl, serv
     kubectl("create", "secret", "generic", "hub", f"--from-literal=token={HUB_TOKEN}")
     serve("tiny", "hf://octavo/nothing", wait=False, model={"secretRef": {"name": "hub"}})
 
-    found = until("ModelReady is False", lambda: failed(kubectl, "ModelReady"))
+    found = until("the model is not found", lambda: failed(kubectl, "ModelReady", "ModelNotFound"))
 
-    assert found["reason"] == "ModelNotFound"
     assert "octavo/nothing" in found["message"]
     assert kubectl.items("deployments") == []
