@@ -52,8 +52,8 @@ format: $(VENV)/.installed ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed model ## Tokens a second of the engine on this machine
-	$(BIN)/python -m octavo_engine.bench --model $(CACHE)/models/smollm2-135m-instruct
+bench: $(VENV)/.installed model ## Speed of the engine here: a table, a picture and JSON (in .octavo/bench)
+	@$(BIN)/python -m octavo_engine.bench --model $(CACHE)/models/smollm2-135m-instruct --out .octavo/bench
 
 cluster: $(VENV)/.installed ## Start a local Kubernetes (writes .octavo/kubeconfig)
 	@$(RUN) -m cluster up

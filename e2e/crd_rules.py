@@ -42,7 +42,7 @@ OPERATOR_ARGS = (
     "--drain-timeout-seconds=1", "--drain-propagation-seconds", "--",
 )  # fmt: skip
 FIELD_ARGS = (
-    "--dtype=float32", "--max-model-len", "--block-size=8", "--memory-percent", "--max-num-seqs=4",
+    "--dtype=float32", "--max-model-len", "--block-size=32", "--memory-percent", "--max-num-seqs=4",
     "--max-num-batched-tokens", "--device=cpu",
 )  # fmt: skip
 SECRET_KEY = {"secretKeyRef": {"name": "keys", "key": "a"}}
@@ -129,9 +129,9 @@ RULES = (
         bad=(engine(image="octavo-engine"), engine(image="host:5000/a/b"), engine(image="a b:1")),
     ),
     Rule(
-        says='supported values: "8", "16", "32"',
+        says='supported values: "16", "32"',
         good=(engine(kvCache={"blockSize": 32}),),
-        bad=(engine(kvCache={"blockSize": 12}),),
+        bad=(engine(kvCache={"blockSize": 8}),),
     ),
     Rule(
         says="should be less than or equal to 97",

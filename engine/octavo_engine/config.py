@@ -18,6 +18,8 @@ class ModelConfig:
     dtype: DtypeName = "auto"
     max_model_len: int | None = None
     """None takes the model's own limit, lowered to what the KV cache holds."""
+    packed_cache: bool = True
+    """Keep packed weights beside the model, where its folder can be written."""
 
     def __post_init__(self) -> None:
         if self.max_model_len is not None and self.max_model_len < 1:
@@ -36,12 +38,15 @@ class CacheConfig:
     memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.block_size not in (8, 16, 32):
-            raise InvalidEngineConfig(f"--block-size {self.block_size}: choose 8, 16 or 32 tokens")
+        if self.block_size not in (16, 32):
+            raise InvalidEngineConfig(f"--block-size {self.block_size}: choose 16 or 32 tokens")
         if not 10 <= self.memory_percent <= 97:
             raise InvalidEngineConfig(f"--memory-percent {self.memory_percent}: must be between 10 and 97")
         if self.memory_bytes is not None and self.memory_bytes < 1:
             raise InvalidEngineConfig(f"--kv-cache-memory {self.memory_bytes}: must be positive")
+
+
+CPU_PREFILL_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,11 @@ class SchedulerConfig:
 
     max_num_seqs: int = 256
     max_num_batched_tokens: int = 512
+    max_num_prefill_tokens: int | None = None
+    """Prompt tokens of a step in which other requests decode: each makes all of them wait for their next.
+
+    None is `CPU_PREFILL_TOKENS` on a CPU, where a token takes about a millisecond, and no bound on a GPU.
+    """
 
     def __post_init__(self) -> None:
         if self.max_num_seqs < 1:
@@ -59,6 +69,10 @@ class SchedulerConfig:
                 f"--max-num-batched-tokens {self.max_num_batched_tokens} is below --max-num-seqs "
                 f"{self.max_num_seqs}: every running request needs a token a step; raise the first or "
                 "lower the second"
+            )
+        if self.max_num_prefill_tokens is not None and self.max_num_prefill_tokens < 1:
+            raise InvalidEngineConfig(
+                f"--max-num-prefill-tokens {self.max_num_prefill_tokens}: must be at least 1"
             )
 
 

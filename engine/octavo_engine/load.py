@@ -2,53 +2,50 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
-from octavo_engine.config import EngineConfig, ModelConfig
+from octavo_engine.config import CPU_PREFILL_TOKENS, EngineConfig
 from octavo_engine.core.engine_core import EngineCore
-from octavo_engine.errors import AcceleratorFault, InvalidEngineConfig, ModelNotFound, OutOfMemory
+from octavo_engine.errors import AcceleratorFault, OutOfMemory
+from octavo_engine.layers.torch_ops import KVCaches
 from octavo_engine.messages import EngineInfo
 from octavo_engine.models.decoder import Decoder
-from octavo_engine.models.hf_config import DTYPES, HFConfig, read_eos_token_ids
-from octavo_engine.models.registry import decoder_spec
-from octavo_engine.models.spec import DecoderSpec
-from octavo_engine.models.weights import Target, open_checkpoint
-from octavo_engine.worker.cache_size import CacheSize, fit_cache
+from octavo_engine.models.linear_loader import LinearLoader
+from octavo_engine.models.model_facts import ModelFacts, read_model_facts
+from octavo_engine.models.packed_cache import PackedCache
+from octavo_engine.models.weights import TORCH_DTYPES, Target, open_checkpoint
+from octavo_engine.worker.cache_size import CacheSize
+from octavo_engine.worker.device_memory import DeviceKind, DeviceMemory, choose_device, read_memory
+from octavo_engine.worker.forward import Forward, ProgramForward, TorchForward, unsupported_by_native
 from octavo_engine.worker.host_limits import num_usable_cpus
 from octavo_engine.worker.kv_tensors import allocate_kv_caches
-from octavo_engine.worker.memory_budget import check_weights_fit, kv_cache_budget
+from octavo_engine.worker.memory_budget import cache_size, check_weights_fit, with_engine
 from octavo_engine.worker.model_runner import ModelRunner
+from octavo_kernels.native.library import NativeLibrary, load_native
 
 logger = logging.getLogger(__name__)
 
-DEPTH = {"cpu": 1, "cuda": 2}
+DEPTH: dict[DeviceKind, int] = {"cpu": 1, "cuda": 2}
 """Steps in flight: a GPU computes one while the host prepares the next; a CPU would compete with itself."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Model:
-    spec: DecoderSpec
-    target: Target
-    max_model_len: int
-    eos_token_ids: tuple[int, ...]
+MemoryReader = Callable[[DeviceKind], DeviceMemory]
 
 
-def load_core(config: EngineConfig) -> EngineCore:
+def load_core(config: EngineConfig, memory: MemoryReader = read_memory) -> EngineCore:
     """Read the model and make its engine. Raises the errors of `errors`, whose messages are for the user."""
     started = time.monotonic()
-    device = _device(config)
-    if device.type == "cpu":
-        torch.set_num_threads(num_usable_cpus())
+    device = choose_device(config.device, has_cuda=torch.cuda.is_available())
     try:
-        core = _load_core(config, device)
+        core = _load_core(config, device, memory)
     except torch.OutOfMemoryError as error:
-        raise OutOfMemory(f"the {device.type} device ran out of memory while loading: {error}") from error
+        raise OutOfMemory(f"the {device} device ran out of memory while loading: {error}") from error
     except torch.AcceleratorError as error:
-        raise AcceleratorFault(f"the {device.type} device failed while loading: {error}") from error
+        raise AcceleratorFault(f"the {device} device failed while loading: {error}") from error
     logger.info(
-        "loaded %s on %s as %s in %.1f s: context %d, %d blocks of %d tokens, %d CPU threads",
+        "loaded %s on %s as %s in %.1f s: context %d, %d blocks of %d tokens",
         config.model.path,
         core.info.device,
         core.info.dtype,
@@ -56,81 +53,85 @@ def load_core(config: EngineConfig) -> EngineCore:
         core.info.max_model_len,
         core.info.num_blocks,
         core.info.block_size,
-        torch.get_num_threads(),
     )
     return core
 
 
-def _load_core(config: EngineConfig, device: torch.device) -> EngineCore:
-    model = _read_model(config.model, device)
-    itemsize = model.target.dtype.itemsize
-    check_weights_fit(model.spec, itemsize, config.cache, device)
-    with open_checkpoint(config.model.path, model.target) as checkpoint:
-        decoder = Decoder(model.spec, checkpoint)
-    size = _cache_size(config, model)
+def _load_core(config: EngineConfig, device: DeviceKind, memory: MemoryReader) -> EngineCore:
+    facts = read_model_facts(config.model)
+    target = Target(torch.device(device), TORCH_DTYPES[facts.dtype])
+    before = memory(device)
+    check_weights_fit(facts, config.cache, before)
+    native = _native(facts, target)
+    if device == "cpu":
+        # Beside our own threads PyTorch's would only spin.
+        torch.set_num_threads(1 if native else num_usable_cpus())
+    packed = PackedCache(config.model.path, target.dtype) if native and config.model.packed_cache else None
+    with open_checkpoint(config.model.path, target) as checkpoint:
+        decoder = Decoder(facts.spec, checkpoint, LinearLoader(checkpoint, native, packed))
+    if packed is not None:
+        packed.save()
+    # Mapped weights are not measured as held, and what nobody foresaw is not planned: the worse one counts.
+    size = cache_size(facts, config, with_engine(before, facts).tightest(memory(device)))
+    _warn_of_lowered_context(facts, size)
     block_size = config.cache.block_size
+    kv_caches = allocate_kv_caches(facts.spec, size.num_blocks, block_size, target.dtype, target.device)
     runner = ModelRunner(
-        decoder,
-        allocate_kv_caches(model.spec, size.num_blocks, block_size, model.target.dtype, device),
-        block_size=block_size,
+        _forward(config, decoder, kv_caches, native, target.device),
+        native,
         max_num_seqs=config.scheduler.max_num_seqs,
-        max_blocks=-(-size.max_model_len // block_size),
-        device=device,
+        device=target.device,
     )
-    info = _info(model, size, block_size)
-    return EngineCore(info, config.scheduler, runner, depth=DEPTH[device.type], seed=config.seed)
-
-
-def _read_model(config: ModelConfig, device: torch.device) -> _Model:
-    if not config.path.is_dir():
-        raise ModelNotFound(f"{config.path} is not a folder: give a model in the Hugging Face layout")
-    hf_config = HFConfig.read(config.path / "config.json")
-    spec = decoder_spec(hf_config)
-    limit = spec.max_position_embeddings
-    if config.max_model_len is not None and config.max_model_len > limit:
-        raise InvalidEngineConfig(
-            f"--max-model-len {config.max_model_len}: the model was made for {limit}; give at most that"
-        )
-    return _Model(
-        spec=spec,
-        target=Target(device, hf_config.dtype() if config.dtype == "auto" else DTYPES[config.dtype]),
-        max_model_len=config.max_model_len or limit,
-        eos_token_ids=read_eos_token_ids(config.path, hf_config),
-    )
-
-
-def _cache_size(config: EngineConfig, model: _Model) -> CacheSize:
-    itemsize, device = model.target.dtype.itemsize, model.target.device
-    budget = kv_cache_budget(
-        model.spec, itemsize, config.cache, config.scheduler, device, model.max_model_len
-    )
-    return fit_cache(
-        budget_bytes=budget,
-        block_bytes=config.cache.block_size * model.spec.kv_bytes_per_token(itemsize),
-        block_size=config.cache.block_size,
-        max_model_len=model.max_model_len,
-        max_num_seqs=config.scheduler.max_num_seqs,
-    )
-
-
-def _info(model: _Model, size: CacheSize, block_size: int) -> EngineInfo:
-    return EngineInfo(
+    info = EngineInfo(
         max_model_len=size.max_model_len,
-        vocab_size=model.spec.vocab_size,
+        vocab_size=facts.spec.vocab_size,
         block_size=block_size,
         num_blocks=size.num_blocks,
-        dtype=str(model.target.dtype).removeprefix("torch."),
-        device=model.target.device.type,
-        eos_token_ids=model.eos_token_ids,
+        dtype=facts.dtype,
+        device=device,
+        eos_token_ids=facts.eos_token_ids,
     )
+    scheduler = config.scheduler
+    if device == "cpu" and scheduler.max_num_prefill_tokens is None:
+        scheduler = replace(scheduler, max_num_prefill_tokens=CPU_PREFILL_TOKENS)
+    return EngineCore(info, scheduler, runner, depth=DEPTH[device], seed=config.seed)
 
 
-def _device(config: EngineConfig) -> torch.device:
-    has_cuda = torch.cuda.is_available()
-    if config.device == "cuda" and not has_cuda:
-        raise AcceleratorFault(
-            "--device cuda: PyTorch sees no CUDA device; check the driver, or use --device cpu"
+def _warn_of_lowered_context(facts: ModelFacts, size: CacheSize) -> None:
+    if size.max_model_len < facts.max_model_len:
+        logger.warning(
+            "max_model_len lowered from %d to %d: the KV cache of %d blocks holds no longer context",
+            facts.max_model_len,
+            size.max_model_len,
+            size.num_blocks,
         )
-    return torch.device(
-        "cuda" if config.device == "cuda" or (config.device == "auto" and has_cuda) else "cpu"
-    )
+
+
+def _native(facts: ModelFacts, target: Target) -> NativeLibrary | None:
+    """The compiled kernels where they can compute this model on this device."""
+    if target.device.type != "cpu":
+        return None
+    problem = unsupported_by_native(facts.spec, target.dtype)
+    if problem is not None:
+        logger.warning("no compiled CPU kernels for %s; PyTorch's run instead, slower", problem)
+        return None
+    native = load_native(num_usable_cpus())
+    if native is not None:
+        logger.info("CPU kernels for %s, %d threads", native.instruction_set.name, native.num_threads)
+    return native
+
+
+def _forward(
+    config: EngineConfig,
+    decoder: Decoder,
+    kv_caches: KVCaches,
+    native: NativeLibrary | None,
+    device: torch.device,
+) -> Forward:
+    if native is None:
+        return TorchForward(decoder, kv_caches, block_size=config.cache.block_size, device=device)
+    scheduler = config.scheduler
+    return ProgramForward(
+        decoder, kv_caches, native,
+        max_tokens=scheduler.max_num_batched_tokens, max_sampled=scheduler.max_num_seqs,
+    )  # fmt: skip

@@ -13,17 +13,24 @@ FinishReason = Literal["stop", "length", "abort", "error"]
 
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
-    """How to choose the next token. `temperature` 0 is greedy and ignores the rest.
+    """How to choose the next token. `temperature` 0 is greedy among the penalised logits.
 
-    top_k 0 means no limit. The same `seed` gives the same tokens whatever else is in the batch;
-    without one the engine draws a seed at admission.
+    top_k 0 means no limit; min_p is a share of the most likely token's probability. The same `seed` gives the
+    same tokens whatever else is in the batch; without one the engine draws a seed at admission.
+    Presence and frequency penalties count generated tokens, the repetition penalty those of the prompt too.
     """
 
     max_tokens: int
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
     seed: int | None = None
+    num_logprobs: int | None = None
+    """None asks for no log probabilities, 0 for the chosen token's, k for those of the k most likely too."""
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
     min_tokens: int = 0
@@ -37,12 +44,24 @@ class AddRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     sampling: SamplingParams
     arrival_time: float
     """Seconds of `time.monotonic()` when the server accepted the request."""
+    priority: int = 0
+    """Lower goes first, as in vLLM; equals go in order of arrival."""
+    cache_salt: str = ""
+    """Requests share cached prefixes with those of the same salt alone."""
 
 
 class AbortRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Stop a request and free its blocks; unknown ids are ignored, for it may just have ended."""
 
     request_id: str
+
+
+class TokenLogprobs(msgspec.Struct, frozen=True, array_like=True):
+    """Natural logarithms of the probabilities that the model gave, before temperature, penalties and cuts."""
+
+    chosen: float
+    top: tuple[tuple[int, float], ...] = ()
+    """(token id, log probability) of the most likely tokens, the best first."""
 
 
 class TokensReady(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -59,6 +78,8 @@ class TokensReady(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     num_cached_tokens: int = 0
     """Prompt tokens that came from the prefix cache."""
     error: str | None = None
+    logprobs: tuple[TokenLogprobs, ...] = ()
+    """One for each of `token_ids` where the request asked for them."""
 
 
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True):

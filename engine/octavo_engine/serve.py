@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,14 +20,13 @@ from octavo_engine.config import EngineConfig
 from octavo_engine.errors import EngineError
 from octavo_engine.logs import log_event
 from octavo_engine.messages import AddRequest, Engine, SamplingParams
+from octavo_engine.model_loading import load_model
 from octavo_engine.server.app import create_app
-from octavo_engine.server.chat_template import read_chat_template
 from octavo_engine.server.http_server import HttpServer, listening_socket
 from octavo_engine.server.lifecycle import Lifecycle
 from octavo_engine.server.served_model import ServedModel
 from octavo_engine.server.settings import ServerSettings
-from octavo_engine.server.text_codec import read_text_codec
-from octavo_engine.sources import HubAccess, resolve_source
+from octavo_engine.sources import HubAccess
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -113,7 +112,10 @@ class ServeProcess:
     async def _load(self) -> ServedModel:
         started = time.monotonic()
         self.is_loading = True
-        model = await in_daemon_thread(lambda: load_model(self._command))
+        command = self._command
+        model = await in_daemon_thread(
+            lambda: load_model(command.source, command.hub, command.engine, command.server.served_names)
+        )
         self.is_loading = False
         await generate_first_token(model.engine)
         log_event(
@@ -143,23 +145,6 @@ class ServeProcess:
                 "second signal: stopping without waiting",
                 cut_requests=lifecycle.num_open_requests,
             )
-
-
-def load_model(command: ServeCommand) -> ServedModel:
-    """Fetch, read and load; blocks. Text comes first, because it fails faster than weights."""
-    from octavo_engine.engine_thread import load_engine  # torch takes seconds to import
-
-    folder = resolve_source(command.source, command.hub)
-    codec = read_text_codec(folder)
-    chat_template = read_chat_template(folder)
-    engine = load_engine(replace(command.engine, model=replace(command.engine.model, path=folder)))
-    return ServedModel(
-        names=command.server.served_names,
-        engine=engine,
-        codec=codec,
-        chat_template=chat_template,
-        created=int(time.time()),
-    )
 
 
 async def generate_first_token(engine: Engine) -> None:

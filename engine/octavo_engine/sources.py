@@ -6,8 +6,10 @@
 Whatever goes wrong becomes one of our errors, whose exit code tells the operator whether to try again.
 """
 
+import contextlib
 import errno
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # What an engine reads; weights in other formats and papers stay where they are.
-FILES_OF_A_MODEL = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+FILES_BESIDE_WEIGHTS = ("*.json", "*.jinja", "*.model", "*.txt")
+FILES_OF_A_MODEL = ("*.safetensors", *FILES_BESIDE_WEIGHTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +51,11 @@ class HubModel:
         return f"hf://{self.repository}" + (f"@{self.revision}" if self.revision else "")
 
 
-def resolve_source(source: str, hub: HubAccess) -> Path:
-    """The model's folder; downloads it first where it comes from a hub."""
+def resolve_source(source: str, hub: HubAccess, files: Sequence[str] = FILES_OF_A_MODEL) -> Path:
+    """The model's folder; of a hub's repository downloads the files that match one of the patterns first."""
     scheme = source.partition("://")[0] if "://" in source else ""
     if scheme == "hf":
-        return _download(parse_hub_model(source), hub)
+        return _download(parse_hub_model(source), hub, files)
     if scheme == "file":
         return _folder(source, _path_of_file_uri(source))
     if scheme == "":
@@ -94,29 +97,36 @@ def _folder(source: str, path: Path) -> Path:
     )
 
 
-def _download(model: HubModel, hub: HubAccess) -> Path:
+def _download(model: HubModel, hub: HubAccess, files: Sequence[str]) -> Path:
     # Slow imports, which a local folder does not need.
     from huggingface_hub import snapshot_download
 
     from octavo_engine.download_progress import LoggedProgress
 
     log_event(logger, logging.INFO, "fetching the model", model=model)
-    try:
+    with hub_errors(model, hub):
         folder = snapshot_download(
             model.repository,
             revision=model.revision,
-            allow_patterns=list(FILES_OF_A_MODEL),
+            allow_patterns=list(files),
             endpoint=hub.endpoint,
             token=hub.token if hub.token else False,
             tqdm_class=LoggedProgress,
         )
+    log_event(logger, logging.INFO, "the model is here", model=model, folder=folder)
+    return Path(folder)
+
+
+@contextlib.contextmanager
+def hub_errors(model: HubModel, hub: HubAccess) -> Iterator[None]:
+    """Whatever the hub's client raises within becomes one of our errors."""
+    try:
+        yield
     except Exception as error:
         translated = _translate(error, model, hub)
         if translated is None:
             raise
         raise translated from error
-    log_event(logger, logging.INFO, "the model is here", model=model, folder=folder)
-    return Path(folder)
 
 
 def _translate(error: Exception, model: HubModel, hub: HubAccess) -> EngineError | None:

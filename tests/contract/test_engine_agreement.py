@@ -51,7 +51,15 @@ def test_every_exit_code_is_a_reason() -> None:
 
 def test_the_engine_understands_every_flag_of_the_full_sample() -> None:
     understood = vars(options(service("full"), "0e9e39f"))
-    understood.pop("seed"), understood.pop("kv_cache_memory"), understood.pop("max_waiting_requests")
+    left_to_users = (
+        "seed",
+        "kv_cache_memory",
+        "max_waiting_requests",
+        "max_num_prefill_tokens",
+        "no_packed_cache",
+    )
+    assert all(name in understood for name in left_to_users)
+    understood = {name: value for name, value in understood.items() if name not in left_to_users}
     assert {name: str(value) for name, value in understood.items()} == {
         "command": "serve",
         "model": "hf://meta-llama/Llama-3.1-8B-Instruct@0e9e39f",
@@ -125,3 +133,14 @@ def fetch(url: str) -> str:
     with urllib.request.urlopen(url, timeout=10) as response:
         text: str = response.read().decode()
         return text
+
+
+def test_a_check_takes_the_flags_that_the_operator_gives_the_engine() -> None:
+    """So that a preflight asks about the engine that will run."""
+    written = vars(options(service("full"), "0e9e39f"))
+    shared = ("dtype", "max_model_len", "device", "block_size", "memory_percent", "max_num_seqs",
+              "max_num_batched_tokens")  # fmt: skip
+    flags = [part for name in shared for part in (f"--{name.replace('_', '-')}", str(written[name]))]
+    arguments = ["check", written["model"], *flags, "--json", "--termination-log", names.TERMINATION_LOG]
+    understood = vars(build_parser().parse_args(arguments))
+    assert {name: understood[name] for name in shared} == {name: written[name] for name in shared}

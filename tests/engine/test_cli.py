@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -10,26 +11,26 @@ from threading import Thread
 import pytest
 
 from octavo_engine import cli
+from octavo_engine.commands.serve import serve_command
 from octavo_engine.config import CacheConfig, EngineConfig, ModelConfig, SchedulerConfig
 from octavo_engine.serve import ServeCommand
 from octavo_engine.server.settings import DrainSettings, ServerSettings
 from octavo_engine.sources import HubAccess
 
 
-def command(*flags: str) -> ServeCommand:
-    return cli._serve_command(cli.build_parser().parse_args(["serve", *flags]))
+def command(*flags: str, environment: Mapping[str, str] = {}) -> ServeCommand:
+    return serve_command(cli.build_parser().parse_args(["serve", *flags]), environment)
 
 
-def test_every_flag_has_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", "sesame")
-    monkeypatch.setenv("HF_ENDPOINT", "http://hub")
+def test_every_flag_has_its_place() -> None:
+    environment = {"HF_TOKEN": "sesame", "HF_ENDPOINT": "http://hub"}
     flags = (
         "--model hf://org/name --served-model-name a b --host 0.0.0.0 --port 8001 --dtype float32 "
         "--max-model-len 2048 --block-size 32 --memory-percent 80 --kv-cache-memory 1000 --max-num-seqs 8 "
         "--max-num-batched-tokens 64 --device cpu --seed 5 --drain-propagation-seconds 10 "
         "--drain-timeout-seconds 200 --termination-log /dev/termination-log --max-waiting-requests 7"
     )
-    assert command(*flags.split()) == ServeCommand(
+    assert command(*flags.split(), environment=environment) == ServeCommand(
         source="hf://org/name",
         hub=HubAccess(endpoint="http://hub", token="sesame"),
         server=ServerSettings(
@@ -51,10 +52,8 @@ def test_every_flag_has_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_the_model_alone_is_enough_and_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", "")
-    made = command("--model", "/models/x")
+def test_the_model_alone_is_enough_and_names_itself() -> None:
+    made = command("--model", "/models/x", environment={"HF_ENDPOINT": ""})
     assert made.server.served_names == ("/models/x",)
     assert made.hub == HubAccess()
 
@@ -67,7 +66,7 @@ def test_the_model_alone_is_enough_and_names_itself(monkeypatch: pytest.MonkeyPa
         (["--model", "x", "--wings", "2"], "unrecognized arguments: --wings"),
         (["--model", "x", "--port", "http"], "invalid int value: 'http'"),
         (["--model", "x", "--port", "70000"], "--port 70000: must be between 0 and 65535"),
-        (["--model", "x", "--block-size", "7"], "--block-size 7: choose 8, 16 or 32 tokens"),
+        (["--model", "x", "--block-size", "7"], "--block-size 7: choose 16 or 32 tokens"),
         (["--model", "x", "--served-model-name", ""], "give at least one name that is not empty"),
         (["--model", "x", "--drain-timeout-seconds", "-1"], "must be between 0 and 86400"),
         (["--model", "x", "--drain-propagation-seconds", "nan"], "must be between 0 and 3600"),
@@ -90,7 +89,7 @@ def test_a_wrong_flag_exits_64_with_one_line(
 def test_a_wrong_flag_reaches_the_termination_log(tmp_path: Path) -> None:
     log = tmp_path / "termination"
     assert cli.main(["serve", "--model", "x", "--block-size", "7", "--termination-log", str(log)]) == 64
-    assert log.read_text() == "--block-size 7: choose 8, 16 or 32 tokens"
+    assert log.read_text() == "--block-size 7: choose 16 or 32 tokens"
 
 
 def test_help_teaches_the_first_request(capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,9 +79,9 @@ async def test_a_request_id_in_use_is_refused_without_harm_to_its_owner() -> Non
 
 
 async def test_a_failed_step_ends_its_request_and_the_engine_goes_on() -> None:
-    core = make_core(fails=lambda batch: batch.rows[0].request_id == "bad")
+    core = make_core(fails=lambda batch: 66 in batch.input_id_T)
     async with running(core) as engine:
-        (failed,) = await collect(engine, request("bad", (1,)))
+        (failed,) = await collect(engine, request("bad", (66,)))
         assert failed.finish_reason == "error"
         assert len(await collect(engine, request("good", (1,)))) == 4
         assert engine.failed is None

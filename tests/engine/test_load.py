@@ -120,10 +120,15 @@ def test_the_server_s_way_in_loads_and_stops(folder: Path) -> None:
         engine.shutdown()
 
 
-def test_a_cache_below_one_context_lowers_the_context(folder: Path) -> None:
+def test_a_cache_below_one_context_lowers_the_context_and_says_so(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     block_bytes = 16 * 2 * 1 * 2 * 16 * 4
     core = load_core(config(folder, memory_bytes=10 * block_bytes))
     assert (core.info.num_blocks, core.info.max_model_len) == (10, 160)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "max_model_len lowered from 1024 to 160: the KV cache of 10 blocks holds no longer context"
+    ]
 
 
 def test_more_cache_than_memory_is_refused_with_numbers(folder: Path) -> None:

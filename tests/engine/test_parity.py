@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from reference_model import reference_tokens
+from reference_model import reference_logits, reference_tokens
 from safetensors.torch import load_file, save_file
 from tiny_model import VOCAB_SIZE, make_tiny_model
 
@@ -138,6 +138,32 @@ def randomize_biases(path: Path) -> None:
     save_file(biased, path, metadata={"format": "pt"})
 
 
+def departures(folder: Path, prompts: list[list[int]]) -> tuple[int, int, float]:
+    """Tokens said in bfloat16, those that are not the most likely by the same weights in float32, and by how
+    many standard deviations of its logits the worst of these falls short."""
+    bf16 = replace(config(folder), model=ModelConfig(path=folder, dtype="bfloat16"))
+    num_tokens = num_different = 0
+    worst = 0.0
+    for prompt, answer in zip(prompts, generate(bf16, prompts, 32), strict=True):
+        logits = reference_logits(folder, [*prompt, *answer], torch.float32)[len(prompt) - 1 : -1]
+        shortfall = (logits.max(dim=-1).values - logits[range(len(answer)), list(answer)]) / logits.std(
+            dim=-1
+        )
+        num_tokens += len(answer)
+        num_different += int((shortfall > 0).sum())
+        worst = max(worst, float(shortfall.max()))
+    return num_tokens, num_different, worst
+
+
+def test_bfloat16_departs_from_float32_only_at_near_ties(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path, dtype=torch.bfloat16)
+    num_tokens, num_different, worst = departures(folder, PROMPTS[:8])
+    # Eight bits of mantissa through three layers of wide random weights move a logit by a tenth of the spread
+    assert num_tokens == 256
+    assert num_different < 0.1 * num_tokens
+    assert worst < 0.3
+
+
 def demo_model() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     default = Path(os.environ.get("OCTAVO_CACHE", cache / "octavo")) / "models/smollm2-135m-instruct"
@@ -151,3 +177,13 @@ def test_the_demo_model_equals_transformers() -> None:
         pytest.skip(f"{folder} does not exist; `make model` makes it")
     prompts = random_prompts(49152, longest=60)
     assert generate(config(folder), prompts) == reference_tokens(folder, prompts, 64)
+
+
+@pytest.mark.model
+def test_the_demo_model_in_bfloat16_departs_from_float32_only_at_near_ties() -> None:
+    folder = demo_model()
+    if not (folder / "config.json").exists():
+        pytest.skip(f"{folder} does not exist; `make model` makes it")
+    num_tokens, num_different, worst = departures(folder, random_prompts(49152, count=4, longest=60))
+    assert num_different < 0.1 * num_tokens
+    assert worst < 0.05

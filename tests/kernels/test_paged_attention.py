@@ -26,13 +26,13 @@ def by_hand(query_QHD: Tensor, key_LHD: Tensor, value_LHD: Tensor, scale: float)
 @pytest.mark.parametrize("block_size", [4, 16])
 @pytest.mark.parametrize(("num_heads", "num_kv_heads"), [(4, 4), (6, 2), (5, 1)])
 @pytest.mark.parametrize(
-    "lengths",  # (query, context) of each row, decode rows first
+    "lengths",  # (query, context) of each row
     [
         [(1, 1)],
         [(7, 7)],
         [(1, 33), (1, 1), (1, 16)],
         [(3, 40), (17, 17)],
-        [(1, 5), (1, 64), (9, 9), (5, 21)],
+        [(1, 5), (9, 9), (1, 64), (5, 21)],
     ],
 )
 def test_rows_equal_attention_over_their_own_tokens(
@@ -40,7 +40,8 @@ def test_rows_equal_attention_over_their_own_tokens(
 ) -> None:
     torch.manual_seed(1)
     num_blocks = 64
-    key_cache, value_cache = torch.randn(2, num_blocks, block_size, num_kv_heads, HEAD_DIM)
+    key_cache = torch.randn(num_blocks, num_kv_heads, HEAD_DIM, block_size)
+    value_cache = torch.randn(num_blocks, num_kv_heads, block_size, HEAD_DIM)
     free = torch.randperm(num_blocks).tolist()
     tables = [[free.pop() for _ in range(-(-context // block_size))] for _, context in lengths]
     keys, values = ([torch.randn(n, num_kv_heads, HEAD_DIM) for _, n in lengths] for _ in range(2))
@@ -53,7 +54,6 @@ def test_rows_equal_attention_over_their_own_tokens(
         query_lens=[q for q, _ in lengths],
         context_lens=[n for _, n in lengths],
         block_tables_RB=torch.tensor([table + [0] * (widest - len(table)) for table in tables]),
-        num_decode_rows=sum(q == 1 for q, _ in lengths),
         block_size=block_size,
     )
     out = paged_attention(torch.cat(queries), key_cache, value_cache, batch, scale=0.3)

@@ -46,8 +46,8 @@ def test_silu_mul_gates_the_second_half_with_the_first() -> None:
 
 
 def test_write_kv_touches_its_slots_alone() -> None:
-    keys, values = torch.zeros(2, 3, 4, 1, 2).unbind()
+    keys, values = torch.zeros(3, 1, 2, 4), torch.zeros(3, 1, 4, 2)  # blocks of four tokens
     write_kv(torch.ones(2, 1, 2), 2 * torch.ones(2, 1, 2), keys, values, torch.tensor([5, 11]))
-    assert keys.nonzero()[:, :2].tolist() == [[1, 1], [1, 1], [2, 3], [2, 3]]
-    assert values[1, 1].tolist() == [[2.0, 2.0]]
+    assert keys.nonzero().tolist() == [[1, 0, 0, 1], [1, 0, 1, 1], [2, 0, 0, 3], [2, 0, 1, 3]]
+    assert values[1, 0, 1].tolist() == [2.0, 2.0]
     assert values.sum() == 8

@@ -1,11 +1,25 @@
 """An engine without a model: it says what a test tells it to, through `messages.Engine`."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from octavo_engine.messages import AddRequest, EngineInfo, EngineStats, FinishReason, TokensReady
+from octavo_engine.messages import (
+    AddRequest,
+    EngineInfo,
+    EngineStats,
+    FinishReason,
+    TokenLogprobs,
+    TokensReady,
+)
 
 Script = Callable[[AddRequest], Sequence[int]]
+
+
+def fake_logprobs(token_id: int, num_alternatives: int) -> TokenLogprobs:
+    """The token before is always likelier than the one said, and the one after it is impossible."""
+    top = ((token_id - 1, -0.25), (token_id, -1.5), (token_id + 1, -math.inf))
+    return TokenLogprobs(chosen=-1.5, top=top[:num_alternatives])
 
 
 class FakeEngine:
@@ -85,7 +99,12 @@ class FakeEngine:
             finish_reason=finish_reason,
             num_cached_tokens=self.num_cached_tokens,
             error=error,
+            logprobs=self._logprobs(request, token_ids),
         )
+
+    def _logprobs(self, request: AddRequest, token_ids: tuple[int, ...]) -> tuple[TokenLogprobs, ...]:
+        wanted = request.sampling.num_logprobs
+        return () if wanted is None else tuple(fake_logprobs(token_id, wanted) for token_id in token_ids)
 
     def stats(self) -> EngineStats:
         return EngineStats(

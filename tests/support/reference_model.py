@@ -22,3 +22,11 @@ def _greedy(model: torch.nn.Module, prompt: list[int], num_tokens: int) -> tuple
             generated.append(int(output.logits[0, -1].argmax()))
             inputs = torch.tensor([[generated[-1]]])
     return tuple(generated)
+
+
+def reference_logits(folder: Path, token_ids: list[int], dtype: torch.dtype) -> torch.Tensor:
+    """float32 logits of every position, [tokens, vocabulary]."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    with torch.inference_mode():
+        logits: torch.Tensor = model(torch.tensor([token_ids])).logits[0].float()
+    return logits

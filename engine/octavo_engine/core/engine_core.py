@@ -9,6 +9,7 @@ from octavo_engine.core.batch import Executor, Pending
 from octavo_engine.core.kv_cache import KVCache
 from octavo_engine.core.request import Request
 from octavo_engine.core.scheduler import Scheduler
+from octavo_engine.core.slots import Slots
 from octavo_engine.messages import AddRequest, EngineInfo, EngineStats, TokensReady
 
 logger = logging.getLogger(__name__)
@@ -31,11 +32,13 @@ class EngineCore:
     ) -> None:
         assert info.max_model_len <= info.num_blocks * info.block_size
         self.info = info
-        self.scheduler = Scheduler(config, KVCache(info.num_blocks, info.block_size))
+        slots = Slots(config.max_num_seqs, info.max_model_len, info.block_size, info.vocab_size)
+        self.scheduler = Scheduler(config, KVCache(info.num_blocks, info.block_size, slots))
         self.executor = executor
         self.depth = depth
         self.num_steps = 0
         self._in_flight: deque[Pending] = deque()
+        self._num_added = 0
         self._num_failures_in_a_row = 0
         self._seeds = random.Random(seed)  # noqa: S311  for sampling, not for secrets
 
@@ -50,9 +53,11 @@ class EngineCore:
         request = Request.from_message(
             message,
             seed=self._seeds.getrandbits(63) if seed is None else seed,
+            number=self._num_added,
             eos_token_ids=self.info.eos_token_ids,
             max_model_len=self.info.max_model_len,
         )
+        self._num_added += 1
         self.scheduler.add(request)
         return None
 
@@ -65,7 +70,7 @@ class EngineCore:
 
     def step(self) -> list[TokensReady]:
         batch = self.scheduler.schedule()
-        if batch.rows:
+        if batch is not None:
             self._in_flight.append(self.executor.submit(batch))
             if len(self._in_flight) < self.depth:
                 return []
@@ -73,17 +78,18 @@ class EngineCore:
 
     def stats(self) -> EngineStats:
         scheduler, pool = self.scheduler, self.scheduler.cache.pool
+        counters = scheduler.counters
         return EngineStats(
-            num_running=len(scheduler.running),
-            num_waiting=len(scheduler.waiting),
+            num_running=len(scheduler.slots.running),
+            num_waiting=len(scheduler.admission.waiting),
             num_blocks=pool.num_blocks,
             num_used_blocks=pool.num_used,
-            num_preemptions=scheduler.num_preemptions,
+            num_preemptions=counters.preemptions,
             num_steps=self.num_steps,
-            prompt_tokens=scheduler.prompt_tokens,
-            generation_tokens=scheduler.generation_tokens,
-            prefix_cache_queries=scheduler.prefix_cache_queries,
-            prefix_cache_hits=scheduler.prefix_cache_hits,
+            prompt_tokens=counters.prompt_tokens,
+            generation_tokens=counters.generation_tokens,
+            prefix_cache_queries=counters.prefix_cache_queries,
+            prefix_cache_hits=counters.prefix_cache_hits,
         )
 
     def _update(self, pending: Pending) -> list[TokensReady]:

@@ -1,19 +1,44 @@
 """Which tokens of which requests the next step computes.
 
-First the running requests go on, then waiting ones join, in order of arrival, within the budget of tokens a
-step. Where blocks run out the request that joined last is sent back to wait and is recomputed later.
+Waiting requests join where they fit, then the step's budget of tokens is divided among all that run. Where
+blocks run out the cheapest of the least important is sent back to wait, and is computed again later.
 
-Why nothing can wait for ever: the first running request is never a victim of another, and alone it fits, for
-no request is longer than the cache. Where none runs all blocks are free, so the first waiting one joins.
+Why nothing waits for ever: the most important running request is never a victim (`preemption`), and alone it
+fits, for no request is longer than the cache. Where none runs all blocks are free, so the first waiting one
+joins (`admission`).
 """
 
 from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from msgspec.structs import replace
 
 from octavo_engine.config import SchedulerConfig
-from octavo_engine.core.batch import INVALID_TOKEN, LATEST_TOKEN, Batch, Row, SampledTokens, SlotStart
-from octavo_engine.core.kv_cache import KVCache
+from octavo_engine.core.admission import Admission
+from octavo_engine.core.batch import INVALID_TOKEN, Batch, Int32s, SampledTokens
+from octavo_engine.core.budget import divide_budget
+from octavo_engine.core.inputs import make_batch
+from octavo_engine.core.kv_cache import KVCache, Prefix
+from octavo_engine.core.outputs import add_logprobs, last_message, token_messages
+from octavo_engine.core.preemption import choose_victim
 from octavo_engine.core.request import Request
+from octavo_engine.core.slots import Slots
+from octavo_engine.core.step_in_flight import StepInFlight, only
 from octavo_engine.messages import FinishReason, TokensReady
+
+NOT_A_NUMBER = "the model's output for this request is not a number"
+
+
+@dataclass(slots=True)
+class Counters:
+    """They only grow."""
+
+    preemptions: int = 0
+    prompt_tokens: int = 0
+    generation_tokens: int = 0
+    prefix_cache_queries: int = 0
+    prefix_cache_hits: int = 0
 
 
 class Scheduler:
@@ -22,210 +47,110 @@ class Scheduler:
     def __init__(self, config: SchedulerConfig, cache: KVCache) -> None:
         self.config = config
         self.cache = cache
+        self.slots: Slots = cache.slots
+        self.admission = Admission(config, cache)
         self.requests: dict[str, Request] = {}
-        self.waiting: deque[Request] = deque()
-        self.running: list[Request] = []
-        self.num_preemptions = 0
-        self.prompt_tokens = 0
-        self.generation_tokens = 0
-        self.prefix_cache_queries = 0
-        self.prefix_cache_hits = 0
-        self._free_slots = list(reversed(range(config.max_num_seqs)))
-        self._in_flight: deque[list[_ScheduledRow]] = deque()
+        self.counters = Counters()
+        self._in_flight: deque[StepInFlight] = deque()
 
     def add(self, request: Request) -> None:
         self.requests[request.request_id] = request
-        self.waiting.append(request)
+        self.admission.add(request)
 
     def abort(self, request_id: str) -> TokensReady | None:
         request = self.requests.get(request_id)
         return None if request is None else self._finish(request, "abort")
 
-    def schedule(self) -> Batch:
-        """The next step's rows; empty when nothing can go on before a step in flight has ended."""
-        scheduled: list[_ScheduledRow] = []
-        budget = self.config.max_num_batched_tokens
-        budget = self._schedule_running(scheduled, budget)
-        self._schedule_waiting(scheduled, budget)
-        if scheduled:
-            self._in_flight.append(scheduled)
-        return Batch(tuple(item.row for item in scheduled))
+    def schedule(self) -> Batch | None:
+        """The next step; None when nothing can go on before a step in flight has ended."""
+        while joining := self.admission.next_to_join():
+            self._join(*joining)
+        slot_R, num_new_R = self._divide_and_make_room()
+        if not len(slot_R):
+            return None
+        batch = make_batch(self.slots, slot_R, num_new_R, self.cache.block_size)
+        step = StepInFlight.of(batch, self.slots)
+        self.slots.advance(batch, step.slot_N)
+        self._in_flight.append(step)
+        return batch
 
     def update(self, sampled: SampledTokens) -> list[TokensReady]:
         """Take in the tokens of the oldest step in flight."""
-        outputs: list[TokensReady] = []
-        tokens = iter(sampled.token_ids)
-        for item in self._in_flight.popleft():
-            token_id = next(tokens) if item.row.samples else None
-            request = item.request
-            if request.finish_reason is not None:
-                continue  # ended or aborted while this step was in flight
-            if request.num_preemptions == item.num_preemptions:
-                self.cache.index_computed(request, item.row.first_position + len(item.row.token_ids))
-            if token_id is not None:
-                request.num_pending_tokens -= 1
-                outputs.append(self._take_token(request, token_id))
-        return outputs
+        step = self._in_flight.popleft()
+        is_current_R = step.is_current(self.slots)
+        size, slot_R = self.cache.block_size, step.batch.slot_R
+        is_full_R = step.batch.context_len_R // size > self.slots.num_indexed_S[slot_R]
+        (full,) = np.nonzero(is_full_R & is_current_R)
+        ends = step.batch.context_len_R[full].tolist()
+        for request, end in zip(self.slots.running_in(slot_R[full]), ends, strict=True):
+            self.cache.index_computed(request, end)
+        if is_current_R.all():
+            return self._take_tokens(step.slot_N, sampled)
+        is_current_N = is_current_R[step.batch.sampled_row_N]
+        return self._take_tokens(step.slot_N[is_current_N], only(sampled, is_current_N))
 
     def fail(self, message: str) -> list[TokensReady]:
         """The oldest step in flight failed: its requests end, all others go on."""
-        return [
-            self._finish(item.request, "error", error=message)
-            for item in self._in_flight.popleft()
-            if item.request.finish_reason is None
-        ]
+        step = self._in_flight.popleft()
+        requests = self.slots.running_in(step.batch.slot_R[step.is_current(self.slots)])
+        return [self._finish(request, "error", error=message) for request in requests]
 
-    def _schedule_running(self, scheduled: "list[_ScheduledRow]", budget: int) -> int:
-        index = 0
-        while index < len(self.running) and budget > 0:
-            request = self.running[index]
-            num_tokens = min(request.num_uncomputed_tokens, budget)
-            if num_tokens > 0:
-                if not self._make_room(request, request.num_computed_tokens + num_tokens):
-                    break
-                scheduled.append(self._row(request, num_tokens))
-                budget -= num_tokens
-            index += 1
-        return budget
-
-    def _make_room(self, request: Request, num_tokens: int) -> bool:
-        """Grow the table, at the cost of later requests; False when the request itself was the last."""
-        while not self.cache.grow(request, num_tokens):
-            victim = self.running[-1]
-            self._preempt(victim)
-            if victim is request:
-                return False
-        return True
-
-    def _schedule_waiting(self, scheduled: "list[_ScheduledRow]", budget: int) -> None:
-        num_promised = sum(map(self._num_blocks_soon, self.running)) if self.waiting else 0
-        while self.waiting and budget > 0 and self._free_slots:
-            request = self.waiting[0]
-            if request.num_pending_tokens or not self._admit(request, num_promised):
-                break  # in order of arrival: nobody overtakes
-            self.waiting.popleft()
-            num_tokens = min(request.num_uncomputed_tokens, budget)
-            grown = self.cache.grow(request, request.num_computed_tokens + num_tokens)
-            assert grown
-            num_promised += self._num_blocks_soon(request)
-            scheduled.append(self._row(request, num_tokens))
-            budget -= num_tokens
-
-    def _num_blocks_soon(self, request: Request) -> int:
-        """Blocks that a running request needs for the rest of its prompt and a block of new tokens."""
-        soon = min(request.num_tokens + self.cache.block_size, request.max_num_tokens)
-        return self.cache.num_missing_blocks(request, soon)
-
-    def _admit(self, request: Request, num_promised: int) -> bool:
-        """Give the request a slot and its cached prefix if all its tokens fit beside what others still need.
-
-        Let in for less, it would soon be thrown out again and computed twice.
-        """
-        blocks, parent = self.cache.cached_prefix(request)
-        num_needed = self.cache.num_missing_blocks(request, request.num_tokens) - len(blocks)
-        num_revived = sum(self.cache.pool.is_free(block_id) for block_id in blocks)
-        if num_needed + num_revived + num_promised > self.cache.pool.num_free:
-            return False
-        self.cache.take_prefix(request, blocks, parent)
+    def _join(self, request: Request, prefix: Prefix) -> None:
+        self.cache.start(request, prefix)
         if request.num_cached_tokens is None:
-            request.num_cached_tokens = request.num_computed_tokens
-            self.prompt_tokens += request.num_prompt_tokens
-            self.prefix_cache_queries += request.num_prompt_tokens
-            self.prefix_cache_hits += request.num_computed_tokens
-        request.slot = self._free_slots.pop()
-        self.running.append(request)
-        return True
+            request.num_cached_tokens = len(prefix.block_ids) * self.cache.block_size
+            self.counters.prompt_tokens += request.num_prompt_tokens
+            self.counters.prefix_cache_queries += request.num_prompt_tokens
+            self.counters.prefix_cache_hits += request.num_cached_tokens
 
-    def _row(self, request: Request, num_tokens: int) -> "_ScheduledRow":
-        assert request.slot is not None
-        first, end = request.num_computed_tokens, request.num_computed_tokens + num_tokens
-        known = tuple(request.token_ids[first:end])
-        is_first_row = request.num_sent_blocks == 0
-        row = Row(
-            request_id=request.request_id,
-            slot=request.slot,
-            start=self._slot_start(request) if is_first_row else None,
-            token_ids=known if len(known) == num_tokens else (*known, LATEST_TOKEN),
-            first_position=first,
-            num_known_blocks=request.num_sent_blocks,
-            new_block_ids=tuple(request.block_table[request.num_sent_blocks :]),
-            samples=end == request.num_tokens,
-            num_generated=request.num_tokens - request.num_prompt_tokens,
-            may_stop=request.num_tokens - request.num_prompt_tokens >= request.sampling.min_tokens,
-        )
-        request.num_computed_tokens = end
-        request.num_sent_blocks = len(request.block_table)
-        request.num_pending_tokens += row.samples
-        return _ScheduledRow(request, row)
+    def _divide_and_make_room(self) -> tuple[Int32s, Int32s]:
+        """Which slots go on by how many tokens; whoever has to go so that these have room is gone."""
+        while True:
+            slot_R, num_new_R = divide_budget(self.slots, self.config)
+            if self.cache.grow(slot_R, num_new_R):
+                return slot_R, num_new_R
+            self._preempt(choose_victim(self.slots, self.cache.pool.num_holders_B, self.cache.block_size))
 
-    def _slot_start(self, request: Request) -> SlotStart:
-        return SlotStart(
-            sampling=request.sampling,
-            seed=request.seed,
-            stop_token_ids=tuple(sorted(request.stop_token_ids)),
-        )
+    def _take_tokens(self, slot_N: Int32s, sampled: SampledTokens) -> list[TokensReady]:
+        is_valid_N = sampled.token_N != INVALID_TOKEN
+        if is_valid_N.all():
+            return self._append_tokens(slot_N, sampled)
+        failed = [
+            self._finish(request, "error", error=NOT_A_NUMBER)
+            for request in self.slots.running_in(slot_N[~is_valid_N])
+        ]
+        return failed + self._append_tokens(slot_N[is_valid_N], only(sampled, is_valid_N))
 
-    def _take_token(self, request: Request, token_id: int) -> TokensReady:
-        if token_id == INVALID_TOKEN:
-            return self._finish(request, "error", error="the model's output for this request is not a number")
-        request.token_ids.append(token_id)
-        self.generation_tokens += 1
-        if token_id in request.stop_token_ids:  # masked by the worker where the row may not stop
-            return self._finish(request, "stop")
-        if len(request.token_ids) >= request.max_num_tokens:
-            return self._finish(request, "length", token_ids=(token_id,))
-        return self._message(request, token_ids=(token_id,))
+    def _append_tokens(self, slot_N: Int32s, sampled: SampledTokens) -> list[TokensReady]:
+        """A message for each token; the rows that end are few, and looked at one by one."""
+        slots, token_N = self.slots, sampled.token_N
+        num_tokens_N = slots.append(slot_N, token_N)
+        self.counters.generation_tokens += len(token_N)
+        requests = slots.running_in(slot_N)
+        messages = token_messages(requests, token_N, num_tokens_N - slots.shared.num_prompt_tokens_S[slot_N])
+        if sampled.logprobs is not None:
+            add_logprobs(messages, slots.shared.num_logprobs_S[slot_N], sampled.logprobs)
+        is_stop_N = slots.is_stop(slot_N, token_N)  # masked by the worker where the row may not stop
+        is_over_N = is_stop_N | (num_tokens_N >= slots.max_num_tokens_S[slot_N])
+        for n in np.nonzero(is_over_N)[0].tolist():
+            reason: FinishReason = "stop" if is_stop_N[n] else "length"
+            last = self._finish(requests[n], reason)
+            messages[n] = last if is_stop_N[n] else replace(messages[n], finish_reason=reason)
+        return messages
 
     def _preempt(self, request: Request) -> None:
-        """Send a running request back to the head of the queue, to be computed again from its tokens."""
-        self._leave(request)
-        request.num_computed_tokens = 0
+        """Send a running request back to wait; a token that is on its way will be sampled again, the same."""
+        self.cache.end(request)
         request.num_preemptions += 1
-        self.num_preemptions += 1
-        self.waiting.appendleft(request)
+        self.counters.preemptions += 1
+        self.admission.preempted()
+        self.admission.add(request)
 
-    def _finish(
-        self,
-        request: Request,
-        reason: FinishReason,
-        *,
-        token_ids: tuple[int, ...] = (),
-        error: str | None = None,
-    ) -> TokensReady:
+    def _finish(self, request: Request, reason: FinishReason, *, error: str | None = None) -> TokensReady:
         if request.slot is None:
-            self.waiting.remove(request)
+            self.admission.remove(request)
         else:
-            self._leave(request)
-        request.finish_reason = reason
+            self.cache.end(request)
+            self.admission.ended()
         del self.requests[request.request_id]
-        return self._message(request, token_ids=token_ids, error=error)
-
-    def _leave(self, request: Request) -> None:
-        assert request.slot is not None
-        self.running.remove(request)
-        self._free_slots.append(request.slot)
-        request.slot = None
-        self.cache.release(request)
-
-    def _message(
-        self, request: Request, *, token_ids: tuple[int, ...], error: str | None = None
-    ) -> TokensReady:
-        return TokensReady(
-            request_id=request.request_id,
-            token_ids=token_ids,
-            num_generated_tokens=request.num_generated_tokens,
-            finish_reason=request.finish_reason,
-            num_cached_tokens=request.num_cached_tokens or 0,
-            error=error,
-        )
-
-
-class _ScheduledRow:
-    """A row and whose it is; `num_preemptions` tells whether its blocks are still the request's."""
-
-    __slots__ = ("num_preemptions", "request", "row")
-
-    def __init__(self, request: Request, row: Row) -> None:
-        self.request = request
-        self.row = row
-        self.num_preemptions = request.num_preemptions
+        return last_message(request, reason, error)

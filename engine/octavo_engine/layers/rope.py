@@ -1,26 +1,11 @@
 """The angles of rotary position embedding, and the ways in which checkpoints stretch them."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-RopeType = Literal["default", "linear", "llama3"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RopeSpec:
-    """What config.json says of the angles; the fields after `factor` belong to llama3."""
-
-    head_dim: int
-    theta: float
-    type: RopeType = "default"
-    factor: float = 1.0
-    low_freq_factor: float = 1.0
-    high_freq_factor: float = 1.0
-    original_max_position_embeddings: int = 0
+from octavo_engine.layers.rope_spec import RopeSpec
 
 
 def inverse_frequencies(spec: RopeSpec) -> Tensor:

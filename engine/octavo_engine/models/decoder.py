@@ -1,103 +1,80 @@
 """The one decoder: a stack of attention and gated feed-forward layers, shaped by a DecoderSpec."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import Tensor
 
-from octavo_engine.layers.attention import Attention, ForwardContext
-from octavo_engine.layers.embedding import Embedding
 from octavo_engine.layers.linear import Linear
-from octavo_engine.layers.mlp import GatedMLP
-from octavo_engine.layers.norm import RMSNorm
+from octavo_engine.layers.ops import Heads, Ops
 from octavo_engine.layers.rope import Rope
+from octavo_engine.models.linear_loader import LinearLoader
 from octavo_engine.models.spec import DecoderSpec
 from octavo_engine.models.weights import Checkpoint
 
+X = TypeVar("X")
 
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DecoderLayer:
-    def __init__(self, spec: DecoderSpec, weights: Checkpoint, prefix: str) -> None:
-        norm_shape = (spec.hidden_size,)
-        self.input_norm = RMSNorm(
-            weights.take(f"{prefix}.input_layernorm.weight", norm_shape), spec.rms_norm_eps
-        )
-        self.attention = _attention(spec, weights, f"{prefix}.self_attn")
-        self.mlp_norm = RMSNorm(
-            weights.take(f"{prefix}.post_attention_layernorm.weight", norm_shape), spec.rms_norm_eps
-        )
-        self.mlp = _mlp(spec, weights, f"{prefix}.mlp")
+    """`qkv` yields query, key and value heads in this order; `gate_up` the gates and what they gate."""
 
-    def __call__(
-        self,
-        x_TH: Tensor,
-        residual_TH: Tensor | None,
-        key_cache: Tensor,
-        value_cache: Tensor,
-        context: ForwardContext,
-    ) -> tuple[Tensor, Tensor]:
-        x_TH, residual_TH = self.input_norm(x_TH, residual_TH)
-        x_TH = self.attention(x_TH, key_cache, value_cache, context)
-        x_TH, residual_TH = self.mlp_norm(x_TH, residual_TH)
-        return self.mlp(x_TH), residual_TH
+    input_norm_H: Tensor
+    qkv: Linear
+    out: Linear
+    mlp_norm_H: Tensor
+    gate_up: Linear
+    down: Linear
 
 
 class Decoder:
     """Reads its weights while it is made; afterwards it does not change."""
 
-    def __init__(self, spec: DecoderSpec, weights: Checkpoint) -> None:
+    def __init__(self, spec: DecoderSpec, weights: Checkpoint, linears: LinearLoader) -> None:
         self.spec = spec
-        embeddings_VH = weights.take("model.embed_tokens.weight", (spec.vocab_size, spec.hidden_size))
-        self.embedding = Embedding(embeddings_VH)
-        self.layers = [DecoderLayer(spec, weights, f"model.layers.{i}") for i in range(spec.num_layers)]
-        self.norm = RMSNorm(weights.take("model.norm.weight", (spec.hidden_size,)), spec.rms_norm_eps)
-        self.head = Linear(
-            embeddings_VH
-            if spec.tie_word_embeddings
-            else weights.take("lm_head.weight", (spec.vocab_size, spec.hidden_size))
+        self.heads = Heads(
+            num_heads=spec.num_heads,
+            num_kv_heads=spec.num_kv_heads,
+            head_dim=spec.head_dim,
+            scale=spec.head_dim**-0.5,
         )
+        vocabulary = (spec.vocab_size, spec.hidden_size)
+        self.embedding_VH = weights.take("model.embed_tokens.weight", vocabulary)
+        self.layers = [_layer(spec, weights, linears, f"model.layers.{i}") for i in range(spec.num_layers)]
+        self.norm_H = weights.take("model.norm.weight", (spec.hidden_size,))
+        head = "model.embed_tokens" if spec.tie_word_embeddings else "lm_head"
+        self.head = linears.load("", (head,), (spec.vocab_size,), spec.hidden_size)
         self.rope = Rope(spec.rope, spec.max_position_embeddings, weights.target.device)
 
-    def hidden(
-        self, input_ids_T: Tensor, kv_caches: Sequence[tuple[Tensor, Tensor]], context: ForwardContext
-    ) -> Tensor:
-        """The last layer's output for every token; `kv_caches` are each layer's keys and values."""
-        x_TH: Tensor = self.embedding(input_ids_T)
-        residual_TH: Tensor | None = None
-        for layer, (key_cache, value_cache) in zip(self.layers, kv_caches, strict=True):
-            x_TH, residual_TH = layer(x_TH, residual_TH, key_cache, value_cache, context)
-        return self.norm(x_TH, residual_TH)[0]
+    def logits(self, ops: Ops[X]) -> X:
+        """float32 logits of the tokens that are sampled, after a pass of all tokens through all layers."""
+        eps = self.spec.rms_norm_eps
+        residual = ops.embedding(self.embedding_VH)
+        x = ops.rms_norm(residual, self.layers[0].input_norm_H, eps)
+        for number, layer in enumerate(self.layers):
+            if number > 0:
+                x, residual = ops.add_rms_norm(x, residual, layer.input_norm_H, eps)
+            x = ops.attention(ops.linear(x, layer.qkv), self.heads, number)
+            if number == len(self.layers) - 1:  # of the last layer only keys and values serve other tokens
+                x, residual = ops.select_sampled(x), ops.select_sampled(residual)
+            x, residual = ops.add_rms_norm(ops.linear(x, layer.out), residual, layer.mlp_norm_H, eps)
+            x = ops.linear(ops.gated_linear(x, layer.gate_up), layer.down)
+        x, _ = ops.add_rms_norm(x, residual, self.norm_H, eps)
+        return ops.logits(x, self.head)
 
-    def logits(self, hidden_RH: Tensor) -> Tensor:
-        return self.head(hidden_RH)
 
-
-def _attention(spec: DecoderSpec, weights: Checkpoint, prefix: str) -> Attention:
-    projections = ("q_proj", "k_proj", "v_proj")
+def _layer(spec: DecoderSpec, weights: Checkpoint, linears: LinearLoader, prefix: str) -> DecoderLayer:
+    hidden, size = spec.hidden_size, spec.intermediate_size
+    attention, mlp = f"{prefix}.self_attn.", f"{prefix}.mlp."
     rows = tuple(n * spec.head_dim for n in (spec.num_heads, spec.num_kv_heads, spec.num_kv_heads))
-    qkv = _stacked(weights, prefix, projections, rows, spec.hidden_size, has_bias=spec.attention_bias)
-    out = _stacked(weights, prefix, ("o_proj",), (spec.hidden_size,), rows[0], has_bias=spec.attention_bias)
-    return Attention(
-        qkv, out, num_heads=spec.num_heads, num_kv_heads=spec.num_kv_heads, head_dim=spec.head_dim
+    biased, mlp_biased = spec.attention_bias, spec.mlp_bias
+    return DecoderLayer(
+        input_norm_H=weights.take(f"{prefix}.input_layernorm.weight", (hidden,)),
+        qkv=linears.load(attention, ("q_proj", "k_proj", "v_proj"), rows, hidden, has_bias=biased),
+        out=linears.load(attention, ("o_proj",), (hidden,), rows[0], has_bias=biased),
+        mlp_norm_H=weights.take(f"{prefix}.post_attention_layernorm.weight", (hidden,)),
+        gate_up=linears.load(
+            mlp, ("gate_proj", "up_proj"), (size, size), hidden, has_bias=mlp_biased, is_gated=True
+        ),
+        down=linears.load(mlp, ("down_proj",), (hidden,), size, has_bias=mlp_biased),
     )
-
-
-def _mlp(spec: DecoderSpec, weights: Checkpoint, prefix: str) -> GatedMLP:
-    size, bias = spec.intermediate_size, spec.mlp_bias
-    gate_up = _stacked(
-        weights, prefix, ("gate_proj", "up_proj"), (size, size), spec.hidden_size, has_bias=bias
-    )
-    down = _stacked(weights, prefix, ("down_proj",), (spec.hidden_size,), size, has_bias=bias)
-    return GatedMLP(gate_up, down)
-
-
-def _stacked(
-    weights: Checkpoint,
-    prefix: str,
-    names: tuple[str, ...],
-    rows: tuple[int, ...],
-    columns: int,
-    *,
-    has_bias: bool,
-) -> Linear:
-    weight = weights.stack(tuple(f"{prefix}.{name}.weight" for name in names), rows, columns)
-    bias = weights.stack(tuple(f"{prefix}.{name}.bias" for name in names), rows) if has_bias else None
-    return Linear(weight, bias)

@@ -4,16 +4,16 @@ Knows both layouts of the rope fields: `rope_theta` + `rope_scaling`, and the ne
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from octavo_engine.errors import InvalidModel, ModelNotFound
-from octavo_engine.layers.rope import RopeSpec, RopeType
+from octavo_engine.layers.rope_spec import RopeSpec, RopeType
 
-DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+ITEMSIZE: Mapping[str, int] = {"bfloat16": 2, "float16": 2, "float32": 4}
+"""The number formats that we compute in, and their bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,11 @@ class HFConfig:
             raise InvalidModel(f"{self.path}: architectures is {names!r}, but must name the model's class")
         return names[0]
 
-    def dtype(self) -> torch.dtype:
+    def dtype(self) -> str:
         name = self.fields.get("dtype") or self.fields.get("torch_dtype") or "float32"
-        if name not in DTYPES:
-            raise InvalidModel(f"{self.path}: dtype is {name!r}; supported are {', '.join(DTYPES)}")
-        return DTYPES[name]
+        if not isinstance(name, str) or name not in ITEMSIZE:
+            raise InvalidModel(f"{self.path}: dtype is {name!r}; supported are {', '.join(ITEMSIZE)}")
+        return name
 
     def rope(self, head_dim: int) -> RopeSpec:
         parameters = self.fields.get("rope_parameters") or self.fields.get("rope_scaling") or {}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from octavo_engine.layers.rope import RopeSpec
+from octavo_engine.layers.rope_spec import RopeSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +22,6 @@ class DecoderSpec:
     attention_bias: bool = False
     mlp_bias: bool = False
     tie_word_embeddings: bool = False
-
-    @property
-    def num_parameters(self) -> int:
-        """Without norms and biases, which weigh nothing beside the rest."""
-        num_heads = 2 * self.num_heads + 2 * self.num_kv_heads
-        layer = self.hidden_size * (num_heads * self.head_dim + 3 * self.intermediate_size)
-        embeddings = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
-        return self.num_layers * layer + embeddings
 
     def kv_bytes_per_token(self, itemsize: int) -> int:
         return 2 * self.num_layers * self.num_kv_heads * self.head_dim * itemsize

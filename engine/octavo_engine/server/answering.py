@@ -24,6 +24,7 @@ from octavo_engine.server.metrics import Metrics, RequestTimer
 from octavo_engine.server.openai_replies import ReplyFinishReason, Usage
 from octavo_engine.server.openai_schema import GenerationRequest, Parsed
 from octavo_engine.server.request_planning import Prompt, plan_choices
+from octavo_engine.server.scored_text import ScoredToken
 from octavo_engine.server.served_model import ServedModel
 from octavo_engine.server.settings import ServerSettings
 
@@ -37,6 +38,7 @@ class FinishedChoice:
     index: int
     text: str
     finish_reason: ReplyFinishReason
+    tokens: tuple[ScoredToken, ...] = ()
 
 
 class ReplyFormat(Protocol):
@@ -140,14 +142,21 @@ class Answering:
 
     async def _whole(self, generation: Generation, reply: ReplyFormat) -> msgspec.Struct:
         texts: dict[int, list[str]] = {}
+        tokens: dict[int, list[ScoredToken]] = {}
         reasons: dict[int, ReplyFinishReason] = {}
         with self._open(generation):
             async for delta in generation.deltas():
                 texts.setdefault(delta.index, []).append(delta.text)
+                tokens.setdefault(delta.index, []).extend(delta.tokens)
                 if delta.finish_reason is not None:
                     reasons[delta.index] = delta.finish_reason
         choices = [
-            FinishedChoice(index=index, text="".join(texts[index]), finish_reason=reasons[index])
+            FinishedChoice(
+                index=index,
+                text="".join(texts[index]),
+                finish_reason=reasons[index],
+                tokens=tuple(tokens[index]),
+            )
             for index in sorted(texts)
         ]
         return reply.whole(choices, generation.accounting.usage())

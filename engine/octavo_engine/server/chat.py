@@ -11,6 +11,7 @@ from octavo_engine.server.answering import Answering, FinishedChoice
 from octavo_engine.server.client_connection import read_body
 from octavo_engine.server.errors import BadRequest
 from octavo_engine.server.generation import Delta
+from octavo_engine.server.logprob_replies import ChatLogprobs, chat_logprobs
 from octavo_engine.server.openai_replies import (
     ChatChoice,
     ChatChunk,
@@ -22,6 +23,7 @@ from octavo_engine.server.openai_replies import (
 )
 from octavo_engine.server.openai_schema import ChatRequest, parse_request
 from octavo_engine.server.request_planning import Prompt
+from octavo_engine.server.scored_text import ScoredToken
 from octavo_engine.server.served_model import ServedModel
 
 
@@ -56,6 +58,7 @@ class ChatFormat:
         self._created = int(time.time())
         self._model = request.model
         self._no_usage = None if request.includes_usage else msgspec.UNSET
+        self._has_logprobs = request.num_logprobs is not None
 
     def opening(self, index: int) -> ChatChunk:
         return self._chunk([ChatChunkChoice(index=index, delta=ChatDelta(role="assistant", content=""))])
@@ -63,7 +66,14 @@ class ChatFormat:
     def chunk(self, delta: Delta) -> ChatChunk:
         words = ChatDelta(content=delta.text) if delta.text else ChatDelta()
         return self._chunk(
-            [ChatChunkChoice(index=delta.index, delta=words, finish_reason=delta.finish_reason)]
+            [
+                ChatChunkChoice(
+                    index=delta.index,
+                    delta=words,
+                    finish_reason=delta.finish_reason,
+                    logprobs=self._logprobs(delta.tokens),
+                )
+            ]
         )
 
     def usage_chunk(self, usage: Usage) -> ChatChunk:
@@ -79,11 +89,15 @@ class ChatFormat:
                     index=choice.index,
                     message=ChatReplyMessage(content=choice.text),
                     finish_reason=choice.finish_reason,
+                    logprobs=self._logprobs(choice.tokens),
                 )
                 for choice in choices
             ],
             usage=usage,
         )
+
+    def _logprobs(self, tokens: Sequence[ScoredToken]) -> ChatLogprobs | None:
+        return chat_logprobs(tokens) if self._has_logprobs else None
 
     def _chunk(self, choices: list[ChatChunkChoice]) -> ChatChunk:
         return ChatChunk(

@@ -10,9 +10,11 @@ from starlette.responses import Response
 from octavo_engine.server.answering import Answering, FinishedChoice
 from octavo_engine.server.client_connection import read_body
 from octavo_engine.server.generation import Delta
+from octavo_engine.server.logprob_replies import CompletionLogprobs, completion_logprobs
 from octavo_engine.server.openai_replies import CompletionChoice, CompletionReply, Usage
 from octavo_engine.server.openai_schema import CompletionRequest, parse_request
 from octavo_engine.server.request_planning import Prompt
+from octavo_engine.server.scored_text import ScoredToken
 from octavo_engine.server.served_model import ServedModel
 
 DEFAULT_MAX_TOKENS = 16  # OpenAI's
@@ -48,12 +50,18 @@ class CompletionFormat:
         self._created = int(time.time())
         self._model = request.model
         self._no_usage = None if request.includes_usage else msgspec.UNSET
+        self._has_logprobs = request.num_logprobs is not None
 
     def opening(self, index: int) -> None:
         return None
 
     def chunk(self, delta: Delta) -> CompletionReply:
-        choice = CompletionChoice(index=delta.index, text=delta.text, finish_reason=delta.finish_reason)
+        choice = CompletionChoice(
+            index=delta.index,
+            text=delta.text,
+            finish_reason=delta.finish_reason,
+            logprobs=self._logprobs(delta.tokens),
+        )
         return self._reply([choice], self._no_usage)
 
     def usage_chunk(self, usage: Usage) -> CompletionReply:
@@ -62,11 +70,19 @@ class CompletionFormat:
     def whole(self, choices: Sequence[FinishedChoice], usage: Usage) -> CompletionReply:
         return self._reply(
             [
-                CompletionChoice(index=choice.index, text=choice.text, finish_reason=choice.finish_reason)
+                CompletionChoice(
+                    index=choice.index,
+                    text=choice.text,
+                    finish_reason=choice.finish_reason,
+                    logprobs=self._logprobs(choice.tokens),
+                )
                 for choice in choices
             ],
             usage,
         )
+
+    def _logprobs(self, tokens: Sequence[ScoredToken]) -> CompletionLogprobs | None:
+        return completion_logprobs(tokens) if self._has_logprobs else None
 
     def _reply(
         self, choices: list[CompletionChoice], usage: Usage | msgspec.UnsetType | None

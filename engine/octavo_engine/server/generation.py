@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from types import TracebackType
+from typing import Literal, Protocol, cast
 
 from octavo_engine.messages import AddRequest, TokensReady
 from octavo_engine.server.errors import GenerationFailed
-from octavo_engine.server.metrics import RequestTimer
 from octavo_engine.server.openai_replies import PromptTokensDetails, ReplyFinishReason, Usage
+from octavo_engine.server.scored_text import ScoredText, ScoredToken
 from octavo_engine.server.served_model import ServedModel
 from octavo_engine.server.stop_matcher import StopMatcher
 
@@ -26,6 +27,20 @@ class ChoiceRequest:
     """A further choice of a prompt that another choice already accounts for."""
 
 
+class Observer(Protocol):
+    """Watches one sequence; leaving its block without a finish reason is an abort."""
+
+    finish_reason: Literal["stop", "length", "error"] | None
+
+    def tokens_arrived(self, message: TokensReady) -> None: ...
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
     """New text of one choice; the last one of a choice has the `finish_reason`."""
@@ -33,6 +48,8 @@ class Delta:
     index: int
     text: str
     finish_reason: ReplyFinishReason | None = None
+    tokens: tuple[ScoredToken, ...] = ()
+    """Those that `text` is made of, where the request asked for their probabilities."""
 
 
 @dataclass(slots=True)
@@ -62,10 +79,10 @@ class Accounting:
 class Generation:
     """All choices of one request. Closing `deltas()` early aborts what still runs."""
 
-    def __init__(self, model: ServedModel, choices: Sequence[ChoiceRequest], timers: Sequence[RequestTimer]):
+    def __init__(self, model: ServedModel, choices: Sequence[ChoiceRequest], observers: Sequence[Observer]):
         self._model = model
         self._choices = tuple(choices)
-        self._timers = tuple(timers)
+        self._observers = tuple(observers)
         self.accounting = Accounting(
             sum(len(choice.add.prompt_token_ids) for choice in choices if not choice.shares_prompt)
         )
@@ -75,32 +92,32 @@ class Generation:
         return len(self._choices)
 
     def deltas(self) -> AsyncGenerator[Delta, None]:
-        streams = [self._choice(*pair) for pair in zip(self._choices, self._timers, strict=True)]
+        streams = [self._choice(*pair) for pair in zip(self._choices, self._observers, strict=True)]
         return streams[0] if len(streams) == 1 else _merge(streams)
 
-    async def _choice(self, choice: ChoiceRequest, timer: RequestTimer) -> AsyncGenerator[Delta, None]:
-        detokenizer = self._model.codec.detokenizer()
+    async def _choice(self, choice: ChoiceRequest, observer: Observer) -> AsyncGenerator[Delta, None]:
         matcher = StopMatcher(choice.stop_strings)
+        scored_text = ScoredText(self._model.codec, matcher)
         if choice.text_before:
             yield Delta(index=choice.index, text=choice.text_before)
         messages = cast("AsyncGenerator[TokensReady, None]", self._model.engine.generate(choice.add))
-        with timer:
+        with observer:
             async with contextlib.aclosing(messages):
                 async for message in messages:
                     self.accounting.note(choice, message)
-                    timer.tokens_arrived(message)
-                    text = detokenizer.feed(message.token_ids)
-                    if message.finish_reason is not None:
-                        text += detokenizer.flush()
-                    if message.num_generated_tokens > choice.add.sampling.min_tokens:
-                        text = matcher.feed(text)
+                    observer.tokens_arrived(message)
+                    may_stop = message.num_generated_tokens > choice.add.sampling.min_tokens
+                    piece = scored_text.feed(message, may_stop=may_stop)
                     finish_reason = _finish_reason(message, matcher)
-                    if finish_reason is not None and not matcher.is_stopped:
-                        text += matcher.flush()
                     if finish_reason is not None:
-                        timer.finish_reason = finish_reason
-                    if text or finish_reason is not None:
-                        yield Delta(index=choice.index, text=text, finish_reason=finish_reason)
+                        observer.finish_reason = finish_reason
+                    if piece.text or finish_reason is not None:
+                        yield Delta(
+                            index=choice.index,
+                            text=piece.text,
+                            finish_reason=finish_reason,
+                            tokens=piece.tokens,
+                        )
                     if finish_reason is not None:
                         return
         raise GenerationFailed("the engine's stream ended without a finish reason")

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from octavo_engine.server.logprob_replies import ChatLogprobs, CompletionLogprobs
+
 ReplyFinishReason = Literal["stop", "length"]
 
 
@@ -28,7 +30,7 @@ class ChatChoice(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     message: ChatReplyMessage
     finish_reason: ReplyFinishReason
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
 
 
 class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +51,7 @@ class ChatChunkChoice(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     delta: ChatDelta
     finish_reason: ReplyFinishReason | None = None
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
 
 
 class ChatChunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +71,7 @@ class CompletionChoice(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     text: str
     finish_reason: ReplyFinishReason | None
-    logprobs: None = None
+    logprobs: CompletionLogprobs | None = None
 
 
 class CompletionReply(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,9 @@ from msgspec import Meta
 
 from octavo_engine.server.errors import BadRequest
 from octavo_engine.server.limits import (
+    MAX_CACHE_SALT_CHARS,
     MAX_CHOICES,
+    MAX_LOGPROBS,
     MAX_PROMPTS,
     MAX_SERVED_MODEL_CHARS,
     MAX_STOP_STRING_CHARS,
@@ -26,6 +28,8 @@ MAX_INT32 = 2**31 - 1
 
 TokenId = Annotated[int, Meta(ge=0, le=MAX_INT32)]
 TokenCount = Annotated[int, Meta(ge=1, le=MAX_INT32)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+LogprobCount = Annotated[int, Meta(ge=0, le=MAX_LOGPROBS)]
 StopString = Annotated[str, Meta(min_length=1, max_length=MAX_STOP_STRING_CHARS)]
 
 
@@ -42,12 +46,21 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
     top_k: Annotated[int, Meta(ge=-1, le=MAX_INT32)] | None = None
+    min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    # Far beyond what is of use, and near enough that no logit overflows.
+    repetition_penalty: Annotated[float, Meta(ge=0.01, le=100)] | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     stop: StopString | Annotated[list[StopString], Meta(max_length=MAX_STOP_STRINGS)] | None = None
     stop_token_ids: Annotated[list[TokenId], Meta(max_length=MAX_STOP_TOKENS)] | None = None
     ignore_eos: bool | None = None
     min_tokens: Annotated[int, Meta(ge=0, le=MAX_INT32)] | None = None
     n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
+    priority: Annotated[int, Meta(ge=-MAX_INT32, le=MAX_INT32)] | None = None
+    """Lower runs first, as in vLLM."""
+    cache_salt: Annotated[str, Meta(min_length=1, max_length=MAX_CACHE_SALT_CHARS)] | None = None
+    """Prompts are shared in the prefix cache with those of the same salt alone."""
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
@@ -61,6 +74,16 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         if self.stop is None:
             return ()
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """Alternatives to list beside the log probability of each token; None asks for none of all this."""
+        return None
+
+    def check(self) -> None:
+        """Raise BadRequest for fields that contradict each other."""
+        if self.stream_options is not None and not self.stream:
+            raise BadRequest("stream_options: only with stream=true; leave it out", param="stream_options")
 
     @property
     def includes_usage(self) -> bool:
@@ -89,6 +112,20 @@ class ChatMessage(msgspec.Struct, frozen=True, kw_only=True):
 class ChatRequest(GenerationRequest, frozen=True, kw_only=True):
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
     max_completion_tokens: TokenCount | None = None
+    logprobs: bool | None = None
+    top_logprobs: LogprobCount | None = None
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+    def check(self) -> None:
+        super().check()
+        if self.top_logprobs and not self.logprobs:
+            raise BadRequest(
+                f"top_logprobs {self.top_logprobs}: only with logprobs=true; set it or leave this out",
+                param="top_logprobs",
+            )
 
 
 TokenPrompt = Annotated[list[TokenId], Meta(min_length=1)]
@@ -99,6 +136,20 @@ PromptList = Annotated[list[str | TokenId | TokenPrompt], Meta(min_length=1)]
 class CompletionRequest(GenerationRequest, frozen=True, kw_only=True):
     prompt: str | PromptList
     echo: bool | None = None
+    logprobs: LogprobCount | None = None
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return self.logprobs
+
+    def check(self) -> None:
+        super().check()
+        if self.echo and self.logprobs is not None:
+            raise BadRequest(
+                "logprobs with echo: the prompt has no log probabilities yet; leave one of the two out",
+                param="logprobs",
+                code="unsupported_parameter",
+            )
 
     def prompts(self) -> list[str | list[int]]:
         """One string, several strings, one list of token ids, or several lists."""
@@ -134,8 +185,7 @@ def parse_request(body: bytes, kind: type[RequestT]) -> Parsed[RequestT]:
         request = msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
         raise _bad_field(str(error), fields) from error
-    if request.stream_options is not None and not request.stream:
-        raise BadRequest("stream_options: only with stream=true; leave it out", param="stream_options")
+    request.check()
     return Parsed(request=request, ignored_fields=_ignored(fields, kind))
 
 

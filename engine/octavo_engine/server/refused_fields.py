@@ -21,12 +21,10 @@ _DEFAULTS: Mapping[str, tuple[object, ...]] = {
     "audio": (),
     "bad_words": ([],),
     "best_of": (1,),
-    "cache_salt": (),
     "chat_template": (),
     "chat_template_kwargs": ({},),
     "continue_final_message": (False,),
     "documents": ([],),
-    "frequency_penalty": (0,),
     "function_call": ("none", "auto"),
     "functions": ([],),
     "guided_choice": (),
@@ -38,16 +36,11 @@ _DEFAULTS: Mapping[str, tuple[object, ...]] = {
     "kv_transfer_params": (),
     "length_penalty": (1,),
     "logit_bias": ({},),
-    "logprobs": (False,),
-    "min_p": (0,),
     "modalities": (["text"],),
     "parallel_tool_calls": (True, False),
     "prediction": (),
-    "presence_penalty": (0,),
-    "priority": (0,),
     "prompt_logprobs": (),
     "reasoning_effort": ("none",),
-    "repetition_penalty": (1,),
     "response_format": ({"type": "text"},),
     "return_token_ids": (False,),
     "return_tokens_as_token_ids": (False,),
@@ -58,7 +51,6 @@ _DEFAULTS: Mapping[str, tuple[object, ...]] = {
     "thinking_token_budget": (),
     "tool_choice": ("none", "auto"),
     "tools": ([],),
-    "top_logprobs": (0,),
     "truncate_prompt_tokens": (),
     "use_beam_search": (False,),
     "verbosity": ("medium",),
@@ -67,7 +59,7 @@ _DEFAULTS: Mapping[str, tuple[object, ...]] = {
 
 
 # Not honoured, yet not overlooked: a request need not be told that they were ignored.
-UNDERSTOOD = ACCEPTED_UNUSED | _DEFAULTS.keys() | {"echo"}
+UNDERSTOOD = ACCEPTED_UNUSED | _DEFAULTS.keys() | {"echo", "top_logprobs"}
 
 
 def refuse_unsupported(fields: Mapping[str, object]) -> None:
@@ -79,6 +71,12 @@ def refuse_unsupported(fields: Mapping[str, object]) -> None:
     if fields.get("echo") and "messages" in fields:
         raise BadRequest(
             "echo is not supported for chat; leave it out", param="echo", code="unsupported_parameter"
+        )
+    if fields.get("top_logprobs") and "messages" not in fields:
+        raise BadRequest(
+            "top_logprobs is chat's; for completions set logprobs to the number",
+            param="top_logprobs",
+            code="unsupported_parameter",
         )
 
 

@@ -1,5 +1,6 @@
 """Text to token ids and back, with the model's own tokenizer.json."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from octavo_engine.server.detokenizer import (
     has_byte_level_decoder,
 )
 
+_BYTE_FALLBACK = re.compile(r"^<0x([0-9A-F]{2})>$")
+
 
 class TextCodec:
     """Safe to use from several threads."""
@@ -22,6 +25,8 @@ class TextCodec:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
+        self._added = tokenizer.get_added_tokens_decoder().keys()
+        self._spellings: dict[int, bytes] = {}
         self._byte_vocabulary = ByteVocabulary(tokenizer) if has_byte_level_decoder(tokenizer) else None
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
@@ -29,6 +34,24 @@ class TextCodec:
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
+
+    def spelling(self, token_id: int) -> bytes:
+        """What the token stands for by itself, also within a character; special tokens by name."""
+        if (known := self._spellings.get(token_id)) is None:
+            known = self._spellings[token_id] = self._spell(token_id)
+        return known
+
+    def _spell(self, token_id: int) -> bytes:
+        piece = self._tokenizer.id_to_token(token_id)
+        if piece is None:  # an embedding row that pads the vocabulary
+            return b""
+        if token_id in self._added:
+            return piece.encode()
+        if self._byte_vocabulary is not None:
+            return self._byte_vocabulary.token_bytes(token_id)
+        if (byte := _BYTE_FALLBACK.match(piece)) is not None:
+            return bytes([int(byte[1], 16)])
+        return piece.replace("\u2581", " ").encode()
 
     def detokenizer(self) -> Detokenizer:
         if self._byte_vocabulary is not None:

@@ -3,12 +3,9 @@
 Pure arithmetic; what is free on which device is `memory_budget`'s matter.
 """
 
-import logging
 from dataclasses import dataclass
 
 from octavo_engine.errors import OutOfMemory
-
-logger = logging.getLogger(__name__)
 
 MIB = 1 << 20
 
@@ -34,12 +31,5 @@ def fit_cache(
             f"of {block_size} tokens takes {block_bytes / MIB:.1f} MiB: give the engine more memory"
         )
     if num_blocks < blocks_a_context:
-        fitting = num_blocks * block_size
-        logger.warning(
-            "max_model_len lowered from %d to %d: the KV cache of %d MiB holds no longer context",
-            max_model_len,
-            fitting,
-            num_blocks * block_bytes // MIB,
-        )
-        max_model_len = fitting
+        max_model_len = num_blocks * block_size
     return CacheSize(num_blocks=num_blocks, max_model_len=max_model_len)

@@ -1,38 +1,56 @@
-"""How many bytes a KV cache may take on this device, beside the weights and the work of a step."""
+"""How the memory of a device is shared out: weights, the work of a step, and the KV cache out of the rest.
 
-import torch
+Pure: `octavo check` foretells with these functions what loading then does.
+"""
 
-from octavo_engine.config import CacheConfig, SchedulerConfig
+from octavo_engine.config import CacheConfig, EngineConfig, SchedulerConfig
 from octavo_engine.errors import OutOfMemory
+from octavo_engine.models.model_facts import ModelFacts
 from octavo_engine.models.spec import DecoderSpec
-from octavo_engine.worker import host_limits
-from octavo_engine.worker.cache_size import MIB
+from octavo_engine.worker.cache_size import MIB, CacheSize, fit_cache
+from octavo_engine.worker.device_memory import DeviceMemory
 
 UNLIMITED_HOST_BYTES = 4 << 30
 """On a machine that sets no limit we share it with others: a cache as large as memory would be rude."""
 
 
-def check_weights_fit(spec: DecoderSpec, itemsize: int, cache: CacheConfig, device: torch.device) -> None:
+RUNTIME_BYTES = 256 * MIB
+"""What Python, PyTorch 2.13 and a tokenizer hold on a CPU beside weights and KV cache; measured."""
+
+
+def with_engine(memory: DeviceMemory, facts: ModelFacts) -> DeviceMemory:
+    """As the memory will be with the weights loaded, out of what it is before."""
+    # On a GPU its context is held already, because PyTorch had to be asked for the memory.
+    runtime = max(0, RUNTIME_BYTES - memory.held) if memory.device == "cpu" else 0
+    return memory.holding(runtime + facts.weights_bytes)
+
+
+def check_weights_fit(facts: ModelFacts, cache: CacheConfig, memory: DeviceMemory) -> None:
     """Say so before minutes of loading end with the process being killed."""
-    need = spec.num_parameters * itemsize
-    have = _device_bytes(device) * cache.memory_percent // 100
-    if need > have:
+    have = memory.offered * cache.memory_percent // 100
+    if facts.weights_bytes > have:
         raise OutOfMemory(
-            f"the weights take {need // MIB} MiB and the {device.type} offers {have // MIB} MiB "
-            f"({cache.memory_percent}%): give the engine more memory or choose a smaller model or dtype"
+            f"the weights take {facts.weights_bytes // MIB} MiB and the {memory.device} offers "
+            f"{have // MIB} MiB ({cache.memory_percent}%): give the engine more memory or choose a smaller "
+            "model or dtype"
         )
 
 
-def kv_cache_budget(
-    spec: DecoderSpec,
-    itemsize: int,
-    cache: CacheConfig,
-    scheduler: SchedulerConfig,
-    device: torch.device,
-    max_model_len: int,
-) -> int:
-    """Call it with the weights loaded."""
-    budget = _free_share(cache.memory_percent, device) - step_bytes(spec, itemsize, scheduler)
+def cache_size(facts: ModelFacts, config: EngineConfig, memory: DeviceMemory) -> CacheSize:
+    """`memory` as it is with the weights loaded."""
+    return fit_cache(
+        budget_bytes=kv_cache_budget(facts, config, memory),
+        block_bytes=config.cache.block_size * facts.kv_bytes_per_token,
+        block_size=config.cache.block_size,
+        max_model_len=facts.max_model_len,
+        max_num_seqs=config.scheduler.max_num_seqs,
+    )
+
+
+def kv_cache_budget(facts: ModelFacts, config: EngineConfig, memory: DeviceMemory) -> int:
+    cache = config.cache
+    step = step_bytes(facts.spec, facts.itemsize, config.scheduler)
+    budget = memory.free_share(cache.memory_percent) - step
     if cache.memory_bytes is not None:
         if cache.memory_bytes > budget:
             raise OutOfMemory(
@@ -40,8 +58,8 @@ def kv_cache_budget(
                 "are left beside the weights: ask for less or give the engine more memory"
             )
         return cache.memory_bytes
-    if device.type == "cpu" and host_limits.memory_limit() is None:
-        one_context = (max_model_len + cache.block_size) * spec.kv_bytes_per_token(itemsize)
+    if memory.limit is None:
+        one_context = (facts.max_model_len + cache.block_size) * facts.kv_bytes_per_token
         return min(budget, max(UNLIMITED_HOST_BYTES, one_context))
     return budget
 
@@ -52,19 +70,3 @@ def step_bytes(spec: DecoderSpec, itemsize: int, scheduler: SchedulerConfig) -> 
     activations = scheduler.max_num_batched_tokens * widest * max(itemsize, 4)
     logits = scheduler.max_num_seqs * spec.vocab_size * 4 * 3
     return activations + logits
-
-
-def _device_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[1]
-    return host_limits.memory_limit() or host_limits.available_memory()
-
-
-def _free_share(percent: int, device: torch.device) -> int:
-    if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
-        return total * percent // 100 - (total - free)
-    limit, available = host_limits.memory_limit(), host_limits.available_memory()
-    if limit is None:
-        return available * percent // 100
-    return min(limit * percent // 100 - host_limits.own_memory(), available)

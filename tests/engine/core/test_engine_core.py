@@ -1,16 +1,15 @@
 import pytest
-from core_harness import check_blocks, make_core, request, run_to_end, tokens_of
-from fake_executor import FakeExecutor, generate_alone
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from core_harness import check_blocks, executor_of, make_core, request, run_to_end, tokens_of
+from fake_executor import generate_alone, rows_of
 
-from octavo_engine.core.engine_core import EngineCore
-from octavo_engine.messages import TokensReady
+from octavo_engine.core.batch import Batch
+from octavo_engine.messages import TokenLogprobs, TokensReady
+
+BAD_TOKEN = 66
 
 
-def executor_of(core: EngineCore) -> FakeExecutor:
-    assert isinstance(core.executor, FakeExecutor)
-    return core.executor
+def has_bad_token(batch: Batch) -> bool:
+    return BAD_TOKEN in batch.input_id_T
 
 
 def test_a_request_gets_its_tokens_one_message_each_and_ends_with_length() -> None:
@@ -31,14 +30,13 @@ def test_prefill_chunks_and_decodes_share_a_step() -> None:
     core.add(request("b", tuple(range(20)), max_tokens=1))
     run_to_end(core)
     shapes = [
-        [(row.request_id, len(row.token_ids), row.samples) for row in batch.rows]
-        for batch in executor_of(core).batches
+        [(len(row.token_ids), row.samples) for row in rows_of(batch)] for batch in executor_of(core).batches
     ]
     assert shapes[:4] == [
-        [("a", 2, True)],
-        [("a", 1, True), ("b", 7, False)],
-        [("a", 1, True), ("b", 7, False)],
-        [("a", 1, True), ("b", 6, True)],
+        [(2, True)],
+        [(1, True), (7, False)],
+        [(1, True), (7, False)],
+        [(1, True), (6, True)],
     ]
 
 
@@ -72,7 +70,12 @@ def test_rows_below_min_tokens_may_not_stop() -> None:
     core = make_core()
     core.add(request("a", (1,), max_tokens=4, min_tokens=2))
     run_to_end(core)
-    assert [batch.rows[0].may_stop for batch in executor_of(core).batches] == [False, False, True, True]
+    assert [batch.may_stop_N.tolist() for batch in executor_of(core).batches] == [
+        [False],
+        [False],
+        [True],
+        [True],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -132,45 +135,6 @@ def test_a_preempted_request_keeps_its_tokens_and_costs_nobody_else() -> None:
     }
 
 
-def test_the_first_come_is_never_the_victim() -> None:
-    core = make_core(num_blocks=6, block_size=4, max_num_batched_tokens=16)
-    first = request("first", (1, 2, 3), max_tokens=16)
-    core.add(first)
-    core.add(request("second", (4, 5, 6), max_tokens=16))
-    kept = core.scheduler.requests["first"]
-    run_to_end(core)
-    assert kept.num_preemptions == 0
-
-
-def test_preempted_requests_come_back_before_those_that_came_later() -> None:
-    core = make_core(num_blocks=6, block_size=4, max_num_batched_tokens=16, max_num_seqs=2)
-    for request_id, prompt in {"a": (1, 2, 3), "b": (4, 5, 6), "c": (7, 8, 9)}.items():
-        core.add(request(request_id, prompt, max_tokens=16))
-    messages = run_to_end(core)
-    assert core.stats().num_preemptions > 0
-    assert list(messages) == ["a", "b", "c"]
-    order = [row.request_id for batch in executor_of(core).batches for row in batch.rows if row.start]
-    assert order[:4] == ["a", "b", "b", "c"]
-
-
-def test_a_prompt_is_let_in_only_when_all_of_it_fits_beside_the_others() -> None:
-    core = make_core(num_blocks=8, block_size=4, max_num_batched_tokens=24)
-    core.add(request("a", tuple(range(40, 60)), max_tokens=1))
-    core.add(request("b", tuple(range(20)), max_tokens=1))
-    run_to_end(core)
-    shapes = [[(row.request_id, len(row.token_ids)) for row in b.rows] for b in executor_of(core).batches]
-    assert shapes == [[("a", 20)], [("b", 20)]]
-    assert core.stats().num_preemptions == 0
-
-
-def test_nobody_is_let_in_on_a_block_that_a_running_request_needs_soon() -> None:
-    core = make_core(num_blocks=2, block_size=4)
-    core.add(request("a", (1, 2, 3), max_tokens=5))
-    core.add(request("b", (4, 5), max_tokens=4))
-    run_to_end(core)
-    assert core.stats().num_preemptions == 0
-
-
 def test_a_repeated_prompt_is_read_from_the_cache() -> None:
     core = make_core(block_size=4, max_num_batched_tokens=64)
     prompt = tuple(range(13))
@@ -193,13 +157,13 @@ def test_one_token_of_a_fully_cached_prompt_is_still_computed() -> None:
 
 
 def test_a_failed_step_ends_its_own_requests_and_the_rest_go_on() -> None:
-    core = make_core(fails=lambda batch: any(row.request_id == "bad" for row in batch.rows))
-    core.add(request("bad", (1, 2, 3)))
+    core = make_core(fails=has_bad_token)
+    core.add(request("bad", (*range(8), BAD_TOKEN)))
     failed = run_to_end(core)["bad"]
-    core.add(request("good", (1, 2, 3)))
+    core.add(request("good", tuple(range(9))))
     good = run_to_end(core)["good"]
     assert [message.finish_reason for message in failed] == ["error"]
-    assert tokens_of(good) == generate_alone((1, 2, 3), 4)
+    assert tokens_of(good) == generate_alone(tuple(range(9)), 4)
     assert good[0].num_cached_tokens == 0  # what a failed step wrote is not trusted
 
 
@@ -214,9 +178,9 @@ def test_a_device_that_always_fails_is_not_hidden() -> None:
 
 
 def test_failures_with_successes_between_do_not_add_up() -> None:
-    core = make_core(fails=lambda batch: batch.rows[0].request_id.startswith("bad"))
+    core = make_core(fails=has_bad_token)
     for request_id in ("bad1", "bad2", "good1", "bad3", "bad4", "good2"):
-        core.add(request(request_id, (1,)))
+        core.add(request(request_id, (BAD_TOKEN,) if request_id.startswith("bad") else (1,)))
         messages = run_to_end(core)
         expected = "error" if request_id.startswith("bad") else "length"
         assert messages[request_id][-1].finish_reason == expected
@@ -227,7 +191,7 @@ def test_with_two_steps_in_flight_the_next_is_scheduled_before_the_token_is_know
     core.add(request("a", (1, 2), max_tokens=3))
     assert core.step() == []
     assert len(core.step()) == 1
-    assert [batch.rows[0].token_ids for batch in executor_of(core).batches] == [(1, 2), (-1,)]
+    assert [batch.input_id_T.tolist() for batch in executor_of(core).batches] == [[1, 2], [-1]]
     rest = run_to_end(core)["a"]
     assert tokens_of(rest) == generate_alone((1, 2), 3)[1:]
     assert len(executor_of(core).batches) == 3  # no step beyond the last token
@@ -242,56 +206,58 @@ def test_a_step_in_flight_for_an_ended_request_is_ignored() -> None:
     assert len(messages) == 2
 
 
-Case = tuple[tuple[int, ...], int]
-cases = st.lists(
-    st.tuples(st.lists(st.integers(0, 3), min_size=1, max_size=20).map(tuple), st.integers(1, 12)),
-    min_size=1,
-    max_size=8,
-)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_row_whose_logits_are_not_numbers_ends_alone(depth: int) -> None:
+    core = make_core(depth=depth)
+    wrong = generate_alone((5, 6), 3)[2]
+    executor_of(core).invalid = lambda token_id: token_id == wrong
+    core.add(request("bad", (5, 6), max_tokens=9))
+    core.add(request("good", (1, 2), max_tokens=6))
+    messages = run_to_end(core)
+    assert tokens_of(messages["bad"]) == generate_alone((5, 6), 2)
+    assert messages["bad"][-1].finish_reason == "error"
+    assert messages["bad"][-1].num_generated_tokens == 2
+    assert tokens_of(messages["good"]) == generate_alone((1, 2), 6)
+    assert core.stats().generation_tokens == 8
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    cases=cases,
-    num_blocks=st.integers(8, 24),
-    max_num_seqs=st.integers(1, 4),
-    max_num_batched_tokens=st.integers(4, 24),
-    depth=st.integers(1, 3),
-    steps_between=st.lists(st.integers(0, 3), min_size=8, max_size=8),
-    aborted=st.sets(st.integers(0, 7), max_size=2),
-)
-def test_whatever_comes_every_request_ends_with_the_tokens_it_has_alone(
-    cases: list[Case],
-    num_blocks: int,
-    max_num_seqs: int,
-    max_num_batched_tokens: int,
-    depth: int,
-    steps_between: list[int],
-    aborted: set[int],
-) -> None:
-    """Small pools make preemptions, few distinct tokens prefix hits; the fake worker checks every write."""
-    core = make_core(
-        num_blocks=num_blocks,
-        block_size=4,
-        max_num_seqs=max_num_seqs,
-        max_num_batched_tokens=max_num_batched_tokens,
-        depth=depth,
-    )
-    messages: dict[str, list[TokensReady]] = {str(index): [] for index in range(len(cases))}
-    for index, (prompt, max_tokens) in enumerate(cases):
-        core.add(request(str(index), prompt, max_tokens))
-        for _ in range(steps_between[index]):
-            for message in core.step():
-                messages[message.request_id].append(message)
-            check_blocks(core)
-        if index in aborted:
-            core.abort(str(index))
-            check_blocks(core)
-    for request_id, rest in run_to_end(core).items():
-        messages[request_id] += rest
-    for index, (prompt, max_tokens) in enumerate(cases):
-        if index not in aborted:
-            assert tokens_of(messages[str(index)]) == generate_alone(prompt, max_tokens)
-            assert [m.finish_reason for m in messages[str(index)]][-1] == "length"
-    stats = core.stats()
-    assert (stats.num_running, stats.num_waiting, stats.num_used_blocks) == (0, 0, 0)
+def test_log_probabilities_go_to_those_who_asked_for_as_many_as_they_asked() -> None:
+    core = make_core()
+    for request_id, number in {"two": 2, "none": None, "chosen": 0}.items():
+        core.add(request(request_id, (1, 2), max_tokens=1, num_logprobs=number))
+    (token,) = generate_alone((1, 2), 1)
+    found = {key: messages[0].logprobs for key, messages in run_to_end(core).items()}
+    assert found == {
+        "two": (TokenLogprobs(-token, ((token, -token), (token + 1, -token - 1))),),
+        "none": (),
+        "chosen": (TokenLogprobs(-token),),
+    }
+
+
+def test_a_stop_token_takes_its_log_probabilities_with_it() -> None:
+    (stop,) = generate_alone((1, 2), 1)
+    core = make_core(eos_token_ids=(stop,))
+    core.add(request("a", (1, 2), num_logprobs=1))
+    (message,) = run_to_end(core)["a"]
+    assert (message.token_ids, message.logprobs, message.finish_reason) == ((), (), "stop")
+
+
+def test_two_steps_failing_in_flight_end_their_own_requests_once() -> None:
+    core = make_core(depth=2, fails=has_bad_token)
+    core.add(request("bad", (BAD_TOKEN, 1)))
+    core.add(request("good", (1, 2), max_tokens=3))
+    core.step()  # both share a step, and so the failure
+    messages = run_to_end(core)
+    assert [[m.finish_reason for m in messages[key]] for key in ("bad", "good")] == [["error"], ["error"]]
+    core.add(request("later", (1, 2), max_tokens=3))
+    assert tokens_of(run_to_end(core)["later"]) == generate_alone((1, 2), 3)
+
+
+def test_a_slot_serves_one_after_the_other_with_their_own_stops() -> None:
+    first, second = generate_alone((5, 6), 8), generate_alone((1, 2), 8)
+    core = make_core(max_num_seqs=1)
+    core.add(request("a", (5, 6), max_tokens=8, stop_token_ids=(first[3], 95, 94, second[1])))
+    core.add(request("b", (1, 2), max_tokens=8))
+    messages = run_to_end(core)
+    assert tokens_of(messages["a"]) == first[:3]
+    assert tokens_of(messages["b"]) == second

@@ -151,13 +151,24 @@ async def test_every_sampling_field_reaches_the_engine(serving: Any, client_of: 
             top_p=0.9,
             seed=3,
             user="me",
-            extra_body={"top_k": 4, "stop_token_ids": [1, 2], "ignore_eos": True, "min_tokens": 2},
-        )
+            presence_penalty=-0.5,
+            frequency_penalty=2,
+            logprobs=4,
+            extra_body={
+                "top_k": 4, "min_p": 0.1, "repetition_penalty": 1.2, "stop_token_ids": [1, 2],
+                "ignore_eos": True, "min_tokens": 2,
+            },
+        )  # fmt: skip
     assert engine.requests[0].sampling == SamplingParams(
         max_tokens=9,
         temperature=0.5,
         top_p=0.9,
         top_k=4,
+        min_p=0.1,
+        presence_penalty=-0.5,
+        frequency_penalty=2,
+        repetition_penalty=1.2,
+        num_logprobs=4,
         seed=3,
         stop_token_ids=(1, 2),
         ignore_eos=True,
@@ -173,6 +184,18 @@ async def test_defaults_are_openais(serving: Any, client_of: Any, says: Any) -> 
     completion, chat = engine.requests
     assert completion.sampling == SamplingParams(max_tokens=16)
     assert chat.sampling == SamplingParams(max_tokens=100 - len(chat.prompt_token_ids))
+
+
+async def test_priority_and_cache_salt_reach_the_engine_with_every_choice(
+    serving: Any, client_of: Any, says: Any
+) -> None:
+    engine = FakeEngine(says("x"))
+    async with serving(engine) as server:
+        completions = client_of(server).chat.completions
+        extra = {"priority": -3, "cache_salt": "tenant"}
+        await completions.create(model="tiny", messages=HELLO, n=2, extra_body=extra)
+        await completions.create(model="tiny", messages=HELLO)
+    assert [(add.priority, add.cache_salt) for add in engine.requests] == [(-3, "tenant")] * 2 + [(0, "")]
 
 
 async def test_models_are_listed_and_found_by_name(serving: Any, client_of: Any, says: Any) -> None:

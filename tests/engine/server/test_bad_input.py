@@ -61,7 +61,23 @@ async def refused(http: aiohttp.ClientSession, path: str, body: Any) -> tuple[in
         ({"top_p": 0}, "top_p", "> 0"),
         ({"top_p": 1.5}, "top_p", "<= 1"),
         ({"top_k": -2}, "top_k", ">= -1"),
+        ({"min_p": 1.5}, "min_p", "min_p 1.5: Expected `float` <= 1"),
+        ({"min_p": -0.1}, "min_p", ">= 0"),
+        ({"presence_penalty": 2.5}, "presence_penalty", "presence_penalty 2.5: Expected `float` <= 2"),
+        ({"presence_penalty": "much"}, "presence_penalty", "got `str`"),
+        ({"frequency_penalty": -3}, "frequency_penalty", "frequency_penalty -3: Expected `float` >= -2"),
+        ({"repetition_penalty": 0}, "repetition_penalty", "repetition_penalty 0: Expected `float` >= 0.01"),
+        ({"repetition_penalty": 101}, "repetition_penalty", "<= 100"),
+        ({"logprobs": 21}, "logprobs", "logprobs 21: Expected `int` <= 20"),
+        ({"logprobs": -1}, "logprobs", ">= 0"),
+        ({"logprobs": True}, "logprobs", "got `bool`"),
+        ({"logprobs": 1, "echo": True}, "logprobs", "logprobs with echo"),
+        ({"top_logprobs": 3}, "top_logprobs", "for completions set logprobs to the number"),
         ({"seed": 2**70}, "seed", "<="),
+        ({"priority": 2**31}, "priority", "<="),
+        ({"priority": "high"}, "priority", "got `str`"),
+        ({"cache_salt": "x" * 257}, "cache_salt", "length <= 256"),
+        ({"cache_salt": ""}, "cache_salt", "length >= 1"),
         ({"stop": ["x"] * 17}, "stop", "length <= 16"),
         ({"stop": ""}, "stop", "length >= 1"),
         ({"stop_token_ids": [-1]}, "stop_token_ids[0]", ">= 0"),
@@ -88,10 +104,7 @@ async def test_a_wrong_field_is_named(
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        ({"logprobs": True}, "logprobs"),
         ({"logit_bias": {"5": 1}}, "logit_bias"),
-        ({"presence_penalty": 0.5}, "presence_penalty"),
-        ({"frequency_penalty": -1}, "frequency_penalty"),
         ({"tools": [{"type": "function"}]}, "tools"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
@@ -107,7 +120,24 @@ async def test_a_field_that_is_not_supported_yet_is_refused_by_name(
     assert "not supported" in error["message"]
 
 
-@pytest.mark.parametrize("body", [{"logprobs": 0}, {"best_of": 2}, {"suffix": "s"}])
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"top_logprobs": 2}, "top_logprobs 2: only with logprobs=true"),
+        ({"top_logprobs": 2, "logprobs": False}, "top_logprobs 2: only with logprobs=true"),
+        ({"top_logprobs": 21, "logprobs": True}, "top_logprobs 21: Expected `int` <= 20"),
+        ({"logprobs": 3}, "logprobs 3: Expected `bool"),
+    ],
+)
+async def test_wrong_log_probability_fields_of_a_chat_are_named(
+    http: aiohttp.ClientSession, body: dict[str, Any], message: str
+) -> None:
+    status, error = await refused(http, "/v1/chat/completions", HELLO | body)
+    assert (status, error["param"]) == (400, message.split()[0])
+    assert message in error["message"]
+
+
+@pytest.mark.parametrize("body", [{"best_of": 2}, {"suffix": "s"}])
 async def test_completions_refuse_what_only_they_know(
     http: aiohttp.ClientSession, body: dict[str, Any]
 ) -> None:
@@ -117,7 +147,7 @@ async def test_completions_refuse_what_only_they_know(
 
 async def test_unsupported_fields_at_their_default_ask_for_nothing(http: aiohttp.ClientSession) -> None:
     defaults = {
-        "logprobs": False, "top_logprobs": None, "logit_bias": {}, "presence_penalty": 0,
+        "logprobs": False, "top_logprobs": 0, "logit_bias": {}, "presence_penalty": 0,
         "frequency_penalty": 0.0, "tools": [], "tool_choice": "none", "response_format": {"type": "text"},
         "best_of": 1, "store": False, "metadata": {"a": "b"},
     }  # fmt: skip

@@ -1,124 +1,138 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from octavo_engine.worker.sampler import SamplingRows, sample, uniforms
+from octavo_engine.core.batch import Batch, SampledTokens, SlotArrays
+from octavo_engine.worker.sampler import sample, sample_on_device, sampled_tokens
+from octavo_kernels.native.library import NativeLibrary, load_native
+
+NUM_SLOTS, VOCAB_SIZE = 6, 300
 
 
-def rows(
-    count: int,
-    *,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    top_k: int = 0,
-    seed: int = 5,
-    first: int = 0,
-) -> SamplingRows:
-    """`count` tokens of one request, as if each were the next."""
-    return SamplingRows(
-        temperature_R=np.full(count, temperature, dtype=np.float32),
-        top_p_R=np.full(count, top_p, dtype=np.float32),
-        top_k_R=np.full(count, top_k, dtype=np.int64),
-        seed_R=np.full(count, seed, dtype=np.uint64),
-        num_generated_R=np.arange(first, first + count, dtype=np.uint64),
+@pytest.fixture(scope="module", params=["reference", "native"])
+def library(request: pytest.FixtureRequest) -> NativeLibrary | None:
+    if request.param == "reference":
+        return None
+    loaded = load_native(2)
+    if loaded is None:
+        pytest.skip("no compiled kernels on this machine")
+    return loaded
+
+
+def slot_arrays(**changes: Any) -> SlotArrays:
+    def each(value: float, dtype: Any = np.float32) -> Any:
+        return np.full(NUM_SLOTS, value, dtype=dtype)
+
+    arrays: dict[str, Any] = {
+        "block_table_SB": np.zeros((NUM_SLOTS, 4), dtype=np.int32),
+        "token_SL": np.zeros((NUM_SLOTS, 16), dtype=np.int32),
+        "num_tokens_S": each(0, np.int32),
+        "num_prompt_tokens_S": each(0, np.int32),
+        "temperature_S": each(0),
+        "top_p_S": each(1),
+        "top_k_S": each(0, np.int32),
+        "min_p_S": each(0),
+        "presence_penalty_S": each(0),
+        "frequency_penalty_S": each(0),
+        "repetition_penalty_S": each(1),
+        "seed_S": np.arange(NUM_SLOTS, dtype=np.uint64),
+        "num_logprobs_S": each(-1, np.int32),
+        "stop_token_ids": [np.zeros(0, dtype=np.int32)] * NUM_SLOTS,
+    }
+    return SlotArrays(**arrays | changes)
+
+
+def batch(slots: SlotArrays, slot_R: list[int], sampled_row_N: list[int], **changes: Any) -> Batch:
+    """One token a row; only what sampling reads means anything."""
+    num_rows, num_sampled = len(slot_R), len(sampled_row_N)
+    zeros = np.zeros(num_rows, dtype=np.int32)
+    arrays: dict[str, Any] = {
+        "slot_R": np.array(slot_R, dtype=np.int32),
+        "query_start_R1": np.arange(num_rows + 1, dtype=np.int32),
+        "context_len_R": zeros + 1,
+        "input_id_T": zeros,
+        "position_T": zeros,
+        "slot_mapping_T": zeros,
+        "sampled_row_N": np.array(sampled_row_N, dtype=np.int32),
+        "num_generated_N": np.zeros(num_sampled, dtype=np.int64),
+        "may_stop_N": np.ones(num_sampled, dtype=np.bool_),
+    }
+    return Batch(slots=slots, **arrays | changes)
+
+
+def logits_of(count: int) -> torch.Tensor:
+    return torch.randn(count, VOCAB_SIZE, generator=torch.Generator().manual_seed(3))
+
+
+def tokens(sampled: SampledTokens) -> list[int]:
+    assert sampled.token_N.dtype == np.int32
+    return [int(token) for token in sampled.token_N]
+
+
+def test_each_row_has_the_settings_of_its_slot(library: NativeLibrary | None) -> None:
+    slots = slot_arrays(
+        temperature_S=np.array([0, 1, 0, 1, 0.7, 0], dtype=np.float32),
+        top_k_S=np.array([0, 0, 0, 0, 20, 0], dtype=np.int32),
     )
-
-
-def random_logits(count: int, vocab_size: int = 3000, spread: float = 2.0) -> Tensor:
-    return torch.randn(count, vocab_size, generator=torch.Generator().manual_seed(3)) * spread
-
-
-def chi_square(tokens: Tensor, probabilities: Tensor) -> float:
-    counts = torch.bincount(tokens, minlength=len(probabilities)).double()
-    assert counts[probabilities == 0].sum() == 0, "an impossible token was drawn"
-    possible = probabilities > 0
-    expected = probabilities[possible].double() * len(tokens)
-    return float(((counts[possible] - expected).square() / expected).sum())
-
-
-PROBABILITIES = torch.tensor([0.4, 0.25, 0.15, 0.1, 0.06, 0.04])
-
-
-@pytest.mark.parametrize(
-    ("settings", "kept", "temperature"),
-    [
-        ({}, 6, 1.0),
-        ({"temperature": 2.0}, 6, 2.0),
-        ({"top_k": 3}, 3, 1.0),
-        ({"top_p": 0.79}, 3, 1.0),  # 0.4 + 0.25 is too little, the third completes it
-        ({"top_k": 3, "top_p": 0.8}, 2, 1.0),  # shares of what top-k left: 0.5 + 0.31 suffice
-        ({"top_p": 0.01}, 1, 1.0),
-    ],
-)
-def test_tokens_come_as_often_as_their_probability_says(
-    settings: dict[str, float], kept: int, temperature: float
-) -> None:
-    count = 20_000
-    shuffled = torch.tensor([3, 0, 5, 1, 4, 2])
-    logits = PROBABILITIES.log()[shuffled].expand(count, -1)
-    tokens = shuffled[sample(logits, rows(count, **settings))]  # type: ignore[arg-type]
-    weights = PROBABILITIES ** (1 / temperature)
-    weights[kept:] = 0
-    # 20.5 is passed once in a thousand with five degrees of freedom; the draws are the same in every run.
-    assert chi_square(tokens, weights / weights.sum()) < 20.5
-
-
-def test_temperature_zero_is_the_most_likely_token_whatever_else_is_set() -> None:
-    logits = random_logits(8)
-    greedy = sample(logits, rows(8, temperature=0.0, top_p=0.5, top_k=7))
-    assert greedy.tolist() == logits.argmax(dim=-1).tolist()
-
-
-@pytest.mark.parametrize("settings", [{}, {"top_k": 50}, {"top_p": 0.9}, {"top_p": 0.9999}])
-def test_a_row_draws_the_same_alone_as_among_others(settings: dict[str, float]) -> None:
-    logits = random_logits(12, spread=0.5)
-    together = sample(logits, rows(12, **settings))  # type: ignore[arg-type]
-    alone = [int(sample(logits[i : i + 1], rows(1, first=i, **settings))) for i in range(12)]  # type: ignore[arg-type]
-    assert together.tolist() == alone
-
-
-def test_rows_with_different_settings_share_a_batch() -> None:
-    logits = random_logits(3)
-    mixed = SamplingRows(
-        temperature_R=np.array([0.0, 1.0, 0.7], dtype=np.float32),
-        top_p_R=np.array([1.0, 1.0, 0.8], dtype=np.float32),
-        top_k_R=np.array([0, 0, 20]),
-        seed_R=np.array([1, 2, 3], dtype=np.uint64),
-        num_generated_R=np.array([4, 5, 6], dtype=np.uint64),
-    )
+    logits = logits_of(4)
+    together = batch(slots, [4, 2, 1, 3, 0], [0, 2, 3, 4], num_generated_N=np.array([6, 5, 4, 3]))
     alone = [
-        rows(1, temperature=0.0),
-        rows(1, seed=2, first=5),
-        rows(1, temperature=0.7, top_p=0.8, top_k=20, seed=3, first=6),
+        tokens(
+            sample(logits[i : i + 1], batch(slots, [slot], [0], num_generated_N=np.array([counter])), library)
+        )[0]
+        for i, (slot, counter) in enumerate([(4, 6), (1, 5), (3, 4), (0, 3)])
     ]
-    expected = [int(sample(logits[i : i + 1], settings)) for i, settings in enumerate(alone)]
-    assert sample(logits, mixed).tolist() == expected
+    assert tokens(sample(logits, together, library)) == alone
+    assert alone[3] == int(logits[3].argmax())
 
 
-def test_a_nucleus_wider_than_the_sorted_candidates_is_drawn_whole() -> None:
-    logits = (torch.arange(4000) * -1e-5).expand(200, -1)
-    tokens = sample(logits, rows(200, top_p=0.99))
-    assert len(set(tokens.tolist())) > 150
-    assert int(tokens.max()) > 1024
+def test_stop_tokens_are_masked_where_a_row_may_not_stop(library: NativeLibrary | None) -> None:
+    logits = logits_of(2)
+    best = logits.topk(3, dim=-1).indices.int()
+    slots = slot_arrays(stop_token_ids=[best[slot % 2, :2].numpy() for slot in range(NUM_SLOTS)])
+    sampled = sample(logits, batch(slots, [2, 3], [0, 1], may_stop_N=np.array([False, True])), library)
+    assert tokens(sampled) == [int(best[0, 2]), int(best[1, 0])]
 
 
-def test_a_row_that_is_not_a_number_is_reported_and_harms_no_other() -> None:
-    logits = random_logits(3)
-    logits[1, 7] = torch.nan
-    tokens = sample(logits, rows(3)).tolist()
-    assert tokens[1] == -1
-    assert tokens[::2] == sample(random_logits(3), rows(3)).tolist()[::2]
+def test_penalties_count_the_slot_s_known_tokens(library: NativeLibrary | None) -> None:
+    logits = logits_of(1)
+    best, second = logits[0].topk(2).indices.tolist()
+    token_SL = np.zeros((NUM_SLOTS, 16), dtype=np.int32)
+    token_SL[5, :3] = best
+    slots = slot_arrays(
+        token_SL=token_SL,
+        num_tokens_S=np.array([0, 0, 0, 0, 0, 2], dtype=np.int32),
+        num_prompt_tokens_S=np.ones(NUM_SLOTS, dtype=np.int32),
+        frequency_penalty_S=np.full(NUM_SLOTS, 50, dtype=np.float32),
+    )
+    assert tokens(sample(logits, batch(slots, [5], [0]), library)) == [second]
+    assert tokens(sample(logits, batch(slots, [4], [0]), library)) == [best]
 
 
-def test_masked_tokens_are_never_drawn() -> None:
-    logits = torch.zeros(500, 4)
-    logits[:, 2] = -torch.inf
-    assert set(sample(logits, rows(500)).tolist()) == {0, 1, 3}
+def test_log_probabilities_come_where_a_row_asks(library: NativeLibrary | None) -> None:
+    logits = logits_of(2)
+    slots = slot_arrays(num_logprobs_S=np.array([2, -1, -1, -1, -1, -1], dtype=np.int32))
+    given = sample(logits, batch(slots, [1, 0], [0, 1]), library).logprobs
+    assert given is not None
+    assert np.isnan(given.chosen_N[0]) and given.top_token_NK[0].tolist() == [-1, -1]
+    best = logits[1].log_softmax(dim=-1).topk(2)
+    assert given.top_token_NK[1].tolist() == best.indices.tolist()
+    assert given.top_logprob_NK[1] == pytest.approx(best.values.numpy(), abs=1e-5)
+    assert given.chosen_N[1] == pytest.approx(float(best.values[0]), abs=1e-5)
+    assert sample(logits, batch(slots, [1, 2], [0, 1]), library).logprobs is None
 
 
-def test_uniforms_fill_the_unit_interval_and_differ_by_seed_and_counter() -> None:
-    seeds, counters = np.meshgrid(np.arange(100, dtype=np.uint64), np.arange(100, dtype=np.uint64))
-    numbers = uniforms(seeds.ravel(), counters.ravel())
-    assert len(np.unique(numbers)) == 10_000
-    assert np.histogram(numbers, bins=10, range=(0, 1))[0].tolist() == pytest.approx([1000] * 10, rel=0.1)
+def test_on_a_device_penalties_count_a_latest_token_that_the_host_does_not_know() -> None:
+    logits = logits_of(2)
+    best, second = logits[1].topk(2).indices.tolist()
+    slots = slot_arrays(presence_penalty_S=np.full(NUM_SLOTS, 50, dtype=np.float32))
+    latest_token_S = torch.full((NUM_SLOTS,), best)
+    step = batch(slots, [2, 3], [0, 1], num_generated_N=np.array([0, 1]))
+
+    def sampled(latest: torch.Tensor | None) -> list[int]:
+        return tokens(sampled_tokens(sample_on_device(logits, step, latest).to_host()))
+
+    assert sampled(latest_token_S) == [int(logits[0].argmax()), second]
+    assert sampled(None) == [int(logits[0].argmax()), best]

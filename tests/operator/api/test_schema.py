@@ -71,7 +71,7 @@ def test_the_status_is_written_and_read_in_full() -> None:
     assert raw.paths == fields_of("status")
 
 
-@pytest.mark.parametrize("spec", [{}, {"accelerator": {}}, {"engine": {"kvCache": {"blockSize": 8}}}])
+@pytest.mark.parametrize("spec", [{}, {"accelerator": {}}, {"engine": {"kvCache": {"blockSize": 32}}}])
 def test_the_schemas_defaults_are_those_of_the_reader(spec: Schema) -> None:
     raw = {
         "metadata": {"namespace": "a", "name": "b", "uid": "u"},

@@ -1,0 +1,1 @@
+"""`octavo generate`: a file of prompts in, a file of answers out, without a server."""

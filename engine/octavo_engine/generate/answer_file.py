@@ -1,0 +1,91 @@
+"""Where answers go: a line of JSON each, written as soon as it is there, so that no interruption loses it.
+
+While the job runs they stand in the order in which they finished; a file that is complete is put into the
+order of the prompts.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from octavo_engine.errors import InvalidEngineConfig
+from octavo_engine.generate.prompt_file import FilePrompt
+
+
+class AnswerUsage(msgspec.Struct, frozen=True, kw_only=True):
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    """Prompt tokens that came from the prefix cache."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Either a text with its reason to end and its usage, or an error."""
+
+    index: int
+    id: str | int | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    usage: AnswerUsage | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class AnswerWriter:
+    stream: TextIO
+
+    def write(self, answer: Answer) -> None:
+        self.stream.write(msgspec.json.encode(answer).decode() + "\n")
+        self.stream.flush()
+
+
+def answered(path: Path, prompts: Sequence[FilePrompt]) -> list[Answer]:
+    """A former run's answers that are whole and no error. Raises InvalidEngineConfig for other prompts'."""
+    found: dict[int, Answer] = {}
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        answer = _read_answer(line)
+        if answer is None or answer.error is not None:
+            continue
+        if answer.index >= len(prompts) or prompts[answer.index].id != answer.id:
+            raise InvalidEngineConfig(
+                f"--resume: {path} holds an answer to prompt {answer.index} (id {json.dumps(answer.id)}), "
+                "which is not in --prompts; give the prompts that it was made from, or another --output"
+            )
+        found[answer.index] = answer
+    return list(found.values())
+
+
+def _read_answer(line: str) -> Answer | None:
+    """None for the blank end, and for a line that a killed process left half written."""
+    try:
+        return msgspec.json.decode(line, type=Answer)
+    except msgspec.DecodeError:
+        return None
+
+
+@contextlib.contextmanager
+def continued(path: Path, answers: Sequence[Answer]) -> Iterator[AnswerWriter]:
+    """A file that holds `answers` and takes more."""
+    rewrite(path, answers)
+    with path.open("a", encoding="utf-8") as stream:
+        yield AnswerWriter(stream)
+
+
+def put_in_order(path: Path) -> None:
+    answers = filter(None, map(_read_answer, path.read_text(encoding="utf-8").split("\n")))
+    rewrite(path, sorted(answers, key=lambda answer: answer.index))
+
+
+def rewrite(path: Path, answers: Sequence[Answer]) -> None:
+    """Whole or not at all."""
+    draft = path.with_name(f".{path.name}.part")
+    with draft.open("w", encoding="utf-8") as stream:
+        writer = AnswerWriter(stream)
+        for answer in answers:
+            writer.write(answer)
+    draft.replace(path)
