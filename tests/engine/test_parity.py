@@ -96,6 +96,13 @@ def test_a_prompt_from_the_prefix_cache_equals_transformers(tiny: Path, expected
     assert sum(answer.num_cached_tokens for answer in answers) > 400
 
 
+def test_pytorch_s_operations_equal_transformers_where_nothing_is_compiled(
+    tiny: Path, expected: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octavo_engine.load.load_native", lambda num_threads: None)
+    assert generate(config(tiny, max_num_batched_tokens=40, max_num_seqs=8), PROMPTS) == expected
+
+
 @pytest.mark.parametrize(
     "settings",
     [
