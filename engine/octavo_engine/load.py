@@ -68,7 +68,8 @@ def _load_core(config: EngineConfig, device: DeviceKind, memory: MemoryReader) -
         torch.set_num_threads(1 if native else num_usable_cpus())
     packed = PackedCache(config.model.path, target.dtype) if native and config.model.packed_cache else None
     with open_checkpoint(config.model.path, target) as checkpoint:
-        decoder = Decoder(facts.spec, checkpoint, LinearLoader(checkpoint, native, packed))
+        linears = LinearLoader(checkpoint, native, packed)
+        decoder = Decoder(facts.spec, checkpoint, linears, max_positions=facts.max_model_len)
     if packed is not None:
         packed.save()
     # Mapped weights are not measured as held, and what nobody foresaw is not planned: the worse one counts.

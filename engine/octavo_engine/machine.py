@@ -37,6 +37,9 @@ def read_machine(cgroup_root: Path = CGROUP_ROOT, proc: Path = PROC) -> Machine:
 
 
 def _first_processor(cpuinfo: Path) -> dict[str, str]:
-    paragraph = cpuinfo.read_text().split("\n\n", 1)[0]
+    try:
+        paragraph = cpuinfo.read_text().split("\n\n", 1)[0]
+    except OSError:  # not on Linux
+        return {}
     pairs = (line.partition(":") for line in paragraph.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}

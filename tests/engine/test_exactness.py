@@ -41,7 +41,7 @@ def load(folder: Path, dtype: str, *, num_blocks: int = 512, **scheduler: int) -
     block_bytes = BLOCK_SIZE * 2 * 2 * 2 * 16 * (4 if dtype == "float32" else 2)
     return load_core(
         EngineConfig(
-            model=ModelConfig(path=folder, dtype=dtype, max_model_len=512),  # type: ignore[arg-type]
+            model=ModelConfig(path=folder, dtype=dtype, max_model_len=1024),  # type: ignore[arg-type]
             cache=CacheConfig(memory_bytes=num_blocks * block_bytes, block_size=BLOCK_SIZE),
             scheduler=SchedulerConfig(**scheduler),
             device="cpu",
@@ -97,6 +97,11 @@ def dtype(request: pytest.FixtureRequest) -> str:
 
 
 ASKED = requests(20, random.Random(7))
+LONG = Asked(
+    tuple(random.Random(8).randrange(3, VOCAB_SIZE) for _ in range(700)),
+    SamplingParams(max_tokens=12, temperature=0.0, ignore_eos=True, num_logprobs=3),
+)
+"""Longer than the 512 positions of one split of attention."""
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +156,13 @@ def test_other_neighbours_change_nothing(folder: Path, dtype: str, alone: list[S
     mixed = [request for pair in zip(ASKED, strangers, strict=False) for request in pair]
     said = answer(load(folder, dtype), mixed, random.Random(5))
     assert said[::2] == alone
+
+
+def test_a_long_prompt_is_exact_across_the_splits_of_attention(folder: Path, dtype: str) -> None:
+    (alone,) = answer(load(folder, dtype), [LONG])
+    core = load(folder, dtype, max_num_batched_tokens=50, max_num_seqs=8)
+    for _ in range(2):  # the second time from the prefix cache
+        assert answer(core, [ASKED[0], LONG, ASKED[1]], random.Random(1))[1] == alone
 
 
 def test_another_seed_would_be_seen(folder: Path, alone: list[Said], dtype: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from native_kernels import each_library, library, run_once
+from native_kernels import each_library, library, needs_both, run_once
 from torch import Tensor
 
 from octavo_kernels.native.program import HeadShape, ProgramBuilder, StepArrays
@@ -153,6 +153,7 @@ def test_what_lies_in_a_block_past_the_context_does_not_count(name: str) -> None
     assert torch.equal(Cache(head_shape(), torch.float32, noise=float("nan")).run(name, rows), clean)
 
 
+@needs_both
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_avx2_and_avx512_agree_to_the_last_bit(dtype: torch.dtype) -> None:
     rows = [(0, 0, 600), (1, 0, 3)]

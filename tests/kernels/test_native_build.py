@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from native_kernels import SUPPORTED
+from native_kernels import SUPPORTED, needs_one
 
 from octavo_kernels.native import build as build_module
 from octavo_kernels.native.build import BuildError, build, library_name
@@ -40,6 +40,7 @@ def test_a_library_s_name_tells_its_sources_and_instruction_set(
     assert not {library_name(candidate) for candidate in INSTRUCTION_SETS} & set(before)
 
 
+@needs_one
 def test_the_first_use_compiles_and_the_next_does_not(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -54,6 +55,7 @@ def test_the_first_use_compiles_and_the_next_does_not(
     ]
 
 
+@needs_one
 def test_without_a_compiler_pytorch_runs_and_the_log_says_so_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -90,6 +92,7 @@ def test_a_cache_that_cannot_be_written_is_an_error_with_the_path(tmp_path: Path
         build(INSTRUCTION_SETS[-1], blocked / "cache")
 
 
+@needs_one
 def test_a_damaged_library_is_replaced_by_pytorch_not_by_a_crash(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

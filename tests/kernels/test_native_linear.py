@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from native_kernels import each_library, library, run_once
+from native_kernels import each_library, library, needs_both, run_once
 from torch import Tensor
 from torch.nn.functional import silu
 
@@ -100,6 +100,7 @@ def test_a_row_has_the_same_bits_among_any_number_of_rows_and_threads(
         assert torch.equal(apply(library(name, num_threads), x, weight, bias, **kind), whole)
 
 
+@needs_both
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_avx2_and_avx512_agree_to_the_last_bit(dtype: torch.dtype) -> None:
     x, (weight, bias) = inputs(20, 208, dtype), weights(112, 208, dtype)

@@ -39,6 +39,8 @@ def library(name: str, num_threads: int = 2) -> NativeLibrary:
 
 
 each_library = pytest.mark.parametrize("name", LIBRARIES)
+needs_both = pytest.mark.skipif(not {"avx2", "avx512"} <= SUPPORTED.keys(), reason="needs AVX2 and AVX-512")
+needs_one = pytest.mark.skipif(not SUPPORTED, reason="no compiled kernels for this processor")
 
 
 def empty_step(num_tokens: int) -> StepArrays:

@@ -90,6 +90,13 @@ def _say(message: str) -> None:
     sys.stderr.flush()
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number}: must be at least 1")
+    return number
+
+
 def _at_least_two(text: str) -> int:
     if int(text) < 2:
         raise argparse.ArgumentTypeError(f"{text}: decoding begins with the second token, so give at least 2")
@@ -107,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, required=True, help="a folder in the Hugging Face layout")
     parser.add_argument("--dtype", default="auto", choices=("auto", "bfloat16", "float16", "float32"))
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32, 64], metavar="N")
+    parser.add_argument("--batch", type=_positive, nargs="+", default=[1, 8, 32, 64], metavar="N")
     parser.add_argument("--prompt-tokens", type=int, default=128, metavar="N", help="default 128")
     parser.add_argument("--output-tokens", type=_at_least_two, default=64, metavar="N", help="default 64")
     parser.add_argument("--max-num-batched-tokens", type=int, default=512, metavar="N", help="default 512")

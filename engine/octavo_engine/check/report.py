@@ -91,7 +91,7 @@ class Report:
     @property
     def verdict(self) -> str:
         if self.errors:
-            return f"does not fit: {self.errors[0].message}"
+            return f"cannot be served: {self.errors[0].message}"
         assert self.capacity is not None
         return (
             f"fits: {self.capacity.max_model_len} tokens of context, and "

@@ -10,7 +10,7 @@ Row = tuple[str, str]
 def report_text(report: Report) -> str:
     rows = list(_rows(report))
     width = max(len(name) for name, _ in rows)
-    lines = [f"{report.source} does not fit" if report.errors else f"{report.source} {report.verdict}"]
+    lines = [f"{report.source} cannot be served" if report.errors else f"{report.source} {report.verdict}"]
     lines += [f"  {problem.severity}: {problem.message}" for problem in report.problems]
     lines += ["", *(f"  {name:<{width}}  {value}" for name, value in rows)]
     return "\n".join(lines) + "\n"

@@ -110,5 +110,9 @@ def termination_json(report: "Report") -> str:
 
 
 def _write_termination_log(path: Path | None, text: str) -> None:
-    if path is not None:
+    if path is None:
+        return
+    try:
         path.write_bytes(text.encode()[:MAX_TERMINATION_BYTES])
+    except OSError as error:
+        sys.stderr.write(f"octavo check: --termination-log cannot be written: {error}\n")

@@ -29,7 +29,8 @@ def add_engine_flags(group: argparse._ArgumentGroup) -> None:
         "--block-size", type=int, default=16, metavar="N", help="tokens a KV block: 16 or 32 (default 16)"
     )
     group.add_argument("--memory-percent", type=int, default=90, metavar="P",
-                       help="share of the device's memory to use (default 90)")  # fmt: skip
+                       help="share of the device's memory to use (default 90); on a CPU that no "
+                       "container limits the KV cache gets 4 GiB at most")  # fmt: skip
     group.add_argument("--kv-cache-memory", type=int, metavar="BYTES", help="instead of --memory-percent")
     group.add_argument("--max-num-seqs", type=int, default=256, metavar="N",
                        help="requests that run at once (default 256)")  # fmt: skip

@@ -56,7 +56,10 @@ def add_flags(generate: argparse.ArgumentParser) -> None:
     files.add_argument("--prompts", required=True, metavar="FILE", help=".txt or .jsonl; - is stdin")
     files.add_argument("--output", type=Path, metavar="FILE", help="default: stdout")
     files.add_argument(
-        "--resume", action="store_true", help="keep the answers of --output, add what is missing"
+        "--resume",
+        action="store_true",
+        help="keep the answers of --output, add what is missing; "
+        "give the same prompts and flags, only number and id are compared",
     )
     files.add_argument("--chat", action="store_true", help="a plain prompt is the user's turn of a chat")
 
@@ -143,6 +146,10 @@ def _kept_answers(options: argparse.Namespace, prompts: "list[FilePrompt]") -> "
     if options.resume and output is None:
         raise InvalidEngineConfig("--resume: needs --output, the file to go on with")
     if output is None or not output.exists():
+        return []
+    if options.prompts != "-" and output.samefile(options.prompts):
+        raise InvalidEngineConfig(f"--output {output}: is the file of the prompts; give another name")
+    if not output.stat().st_size:  # a run that failed before its first answer
         return []
     if not options.resume:
         raise InvalidEngineConfig(

@@ -1,6 +1,7 @@
 """`octavo serve`: load one model and serve it over HTTP."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,7 +59,11 @@ def add_flags(serve: argparse.ArgumentParser) -> None:
     engine = serve.add_argument_group("engine")
     add_engine_flags(engine)
     engine.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="for requests without one (default 0)"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the seeds that requests get without one (default 0)",
     )
 
     process = serve.add_argument_group("process")
@@ -77,7 +82,8 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     except InvalidEngineConfig as error:
         sys.stderr.write(f"octavo serve: {error}\n")
         if options.termination_log is not None:
-            options.termination_log.write_text(str(error), encoding="utf-8")
+            with contextlib.suppress(OSError):  # the reason is said above already
+                options.termination_log.write_text(str(error), encoding="utf-8")
         return error.exit_code
     from octavo_engine.serve import serve
 

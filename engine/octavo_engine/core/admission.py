@@ -9,6 +9,9 @@ from octavo_engine.core.request import Request, rank_of
 
 MAX_BLOCKS_AHEAD = 16
 
+MAX_PASSED = 32
+"""Waiting requests that a step looks past: each costs a walk along its prompt, while all who decode wait."""
+
 
 class Admission:
     """Owns the queue, the most important first, then by arrival; a preempted request keeps its place.
@@ -19,7 +22,7 @@ class Admission:
 
     Where memory is short nobody overtakes, so that a long prompt is not passed by short ones for ever. Only
     one that waits for blocks which another is about to compute is passed: it waits for a running request,
-    which goes on or stops, and stands first in line when that is done.
+    which goes on or stops, and stands first in line when that is done. A step passes `MAX_PASSED` at most.
     """
 
     def __init__(self, config: SchedulerConfig, cache: KVCache) -> None:
@@ -44,7 +47,7 @@ class Admission:
         """Take the first that may join off the queue, with the prefix that it finds in the cache."""
         if not self._cache.slots.num_free:
             return None
-        for index, request in enumerate(self.waiting):
+        for index, request in enumerate(self.waiting[:MAX_PASSED]):
             if not has_budget_left(self._cache.slots, self._config, request.rank):
                 return None
             prefix = self._cache.find_prefix(request)

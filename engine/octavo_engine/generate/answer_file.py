@@ -45,11 +45,13 @@ class AnswerWriter:
 
 
 def answered(path: Path, prompts: Sequence[FilePrompt]) -> list[Answer]:
-    """A former run's answers that are whole and no error. Raises InvalidEngineConfig for other prompts'."""
+    """A former run's answers that are whole and no error; a killed run's last line may be half written.
+
+    Raises InvalidEngineConfig for a file that holds anything else, or answers to other prompts.
+    """
     found: dict[int, Answer] = {}
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        answer = _read_answer(line)
-        if answer is None or answer.error is not None:
+    for answer in _read_answers(path):
+        if answer.error is not None:
             continue
         if answer.index >= len(prompts) or prompts[answer.index].id != answer.id:
             raise InvalidEngineConfig(
@@ -60,8 +62,32 @@ def answered(path: Path, prompts: Sequence[FilePrompt]) -> list[Answer]:
     return list(found.values())
 
 
+def _read_answers(path: Path) -> Iterator[Answer]:
+    try:
+        *lines, rest = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise InvalidEngineConfig(
+            f"--resume: {path} is not a file of answers; give another --output"
+        ) from error
+    for number, line in enumerate(lines, 1):
+        answer = _read_answer(line)
+        if answer is None:
+            raise InvalidEngineConfig(
+                f"--resume: {path}, line {number} is no answer of octavo generate; give another --output"
+            )
+        yield answer
+    last = _read_answer(rest)
+    if last is not None:
+        yield last
+    elif rest and not rest.startswith(_FIRST_FIELD[: len(rest)]):
+        raise InvalidEngineConfig(f"--resume: {path} is not a file of answers; give another --output")
+
+
+_FIRST_FIELD = '{"index":'
+
+
 def _read_answer(line: str) -> Answer | None:
-    """None for the blank end, and for a line that a killed process left half written."""
+    """None for a line that a killed process left half written, or that is no answer at all."""
     try:
         return msgspec.json.decode(line, type=Answer)
     except msgspec.DecodeError:

@@ -30,7 +30,9 @@ class DecoderLayer:
 class Decoder:
     """Reads its weights while it is made; afterwards it does not change."""
 
-    def __init__(self, spec: DecoderSpec, weights: Checkpoint, linears: LinearLoader) -> None:
+    def __init__(
+        self, spec: DecoderSpec, weights: Checkpoint, linears: LinearLoader, *, max_positions: int
+    ) -> None:
         self.spec = spec
         self.heads = Heads(
             num_heads=spec.num_heads,
@@ -44,7 +46,7 @@ class Decoder:
         self.norm_H = weights.take("model.norm.weight", (spec.hidden_size,))
         head = "model.embed_tokens" if spec.tie_word_embeddings else "lm_head"
         self.head = linears.load("", (head,), (spec.vocab_size,), spec.hidden_size)
-        self.rope = Rope(spec.rope, spec.max_position_embeddings, weights.target.device)
+        self.rope = Rope(spec.rope, max_positions, weights.target.device)
 
     def logits(self, ops: Ops[X]) -> X:
         """float32 logits of the tokens that are sampled, after a pass of all tokens through all layers."""

@@ -7,6 +7,7 @@ made from anything else is written anew. Where the model's folder cannot be writ
 import hashlib
 import json
 import logging
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,10 @@ class PackedCache:
         """Write what was added, whole or not at all; a folder that cannot be written is no error."""
         if not self._added:
             return
+        size = sum(tensor.nbytes for tensor in self._added.values())
+        if shutil.disk_usage(self._path.parent).free < 2 * size:
+            logger.info("packed weights are not kept beside the model: the disk is nearly full")
+            return
         try:
             with tempfile.TemporaryDirectory(dir=self._path.parent, prefix=FILE_NAME) as scratch:
                 unfinished = Path(scratch) / FILE_NAME
@@ -52,6 +57,7 @@ class PackedCache:
                     for tensor in self._added.values():
                         tensor.view(torch.uint8).numpy().tofile(file)
                 unfinished.replace(self._path)
+            logger.info("packed weights are kept in %s", self._path)
         except OSError as error:
             logger.info("packed weights are not kept beside the model: %s", error)
 

@@ -38,9 +38,10 @@ class ProgramForward:
         self._program = builder.build(native, [self._logits], max_tokens=max_tokens, max_sampled=max_sampled)
 
     def logits(self, batch: Batch, latest_token_S: Tensor) -> Tensor:
+        assert batch.input_id_T.min() != LATEST_TOKEN, "on a CPU there is one step at a time"
         self._program.run(
             StepArrays(
-                input_id_T=_tensor(batch.input_id_T),  # one step at a time, so no token is on its way
+                input_id_T=_tensor(batch.input_id_T),
                 position_T=_tensor(batch.position_T),
                 slot_mapping_T=_tensor(batch.slot_mapping_T),
                 query_start_R1=_tensor(batch.query_start_R1),

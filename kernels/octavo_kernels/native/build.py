@@ -7,6 +7,7 @@ A library is named after its sources, so one that was built from others is never
 
 import argparse
 import hashlib
+import logging
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from octavo_kernels.native.instruction_set import INSTRUCTION_SETS, InstructionSet
+
+logger = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).resolve().parent.parent
 UNITS = (PACKAGE / "native" / "library.cpp", PACKAGE / "native" / "pool.cpp")
@@ -53,6 +56,7 @@ def build(instruction_set: InstructionSet, folder: Path) -> Path:
             f"there is no C++ compiler ({', '.join(COMPILERS)}); on Debian or Ubuntu: apt-get install g++"
         )
     target = folder / library_name(instruction_set)
+    logger.info("compiling the CPU kernels for %s into %s, once", instruction_set.name, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:

@@ -17,7 +17,6 @@ using octavo::Run;
 using octavo::Step;
 
 OCTAVO_EXPORT Pool* octavo_pool_create(int num_threads) { return new Pool(num_threads); }
-OCTAVO_EXPORT void octavo_pool_destroy(Pool* pool) { delete pool; }
 
 OCTAVO_EXPORT int64_t octavo_linear_packed_size(const LinearShape* shape) {
   return shape->num_panels() * octavo::kPanel * shape->k;

@@ -50,6 +50,9 @@ class NativeLibrary:
     def create_run(self) -> ctypes.c_void_p:
         return ctypes.c_void_p(self.functions.octavo_run_create(self.pool))
 
+    def destroy_run(self, run: ctypes.c_void_p) -> None:
+        self.functions.octavo_run_destroy(run)
+
     def run_program(
         self, operations: ctypes.Array[Any], step: ctypes.Structure, run: ctypes.c_void_p
     ) -> None:
@@ -77,7 +80,6 @@ def load_native(
         path = (cache or default_cache()) / path.name
     try:
         if not path.exists():
-            logger.info("compiling the CPU kernels for %s into %s, once", chosen.name, path.parent)
             build(chosen, path.parent)
         return NativeLibrary(path, chosen, num_threads)
     except (BuildError, OSError) as error:

@@ -7,6 +7,7 @@ first operation and the logits there is no Python, so the GIL is free for the se
 """
 
 import ctypes
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -180,7 +181,7 @@ class ProgramBuilder:
         self, library: NativeLibrary, outputs: Sequence[Rows], *, max_tokens: int, max_sampled: int
     ) -> "Program":
         places, num_bytes = self._places(outputs, max_tokens, max_sampled)
-        return Program(library, self._recorded, self._values, places, num_bytes)
+        return Program(library, self._recorded, places, num_bytes)
 
     def _record(self, function: str, kind: type[ctypes.Structure], **arguments: object) -> None:
         self._recorded.append(_Recorded(function, kind, arguments))
@@ -217,7 +218,6 @@ class Program:
         self,
         library: NativeLibrary,
         recorded: Sequence[_Recorded],
-        values: Sequence[Rows],
         places: dict[int, int],
         num_bytes: int,
     ) -> None:
@@ -239,6 +239,7 @@ class Program:
             )
         )
         self._run = library.create_run()
+        weakref.finalize(self, library.destroy_run, self._run)
 
     def run(self, arrays: StepArrays) -> None:
         step = _Step(

@@ -230,5 +230,5 @@ def test_a_repository_without_safetensors_is_told_so(folder: Path, hub_cache: Pa
         report = check("hf://org/tiny", config(folder), hub=HubAccess(endpoint=hub.url))
     assert (report.exit_code, report.verdict) == (
         65,
-        "does not fit: hf://org/tiny has no model.safetensors; only safetensors are read",
+        "cannot be served: hf://org/tiny has no model.safetensors; only safetensors are read",
     )

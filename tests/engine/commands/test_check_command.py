@@ -45,7 +45,7 @@ def test_the_verdict_is_the_first_line(folder: Path, capsys: pytest.CaptureFixtu
 def test_what_is_wrong_follows_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "/nowhere", "--device", "cpu"]) == 67
     first, second, *_ = capsys.readouterr().out.splitlines()
-    assert first == "/nowhere does not fit"
+    assert first == "/nowhere cannot be served"
     assert second.startswith("  error: --model /nowhere: there is no folder /nowhere")
 
 
@@ -64,7 +64,7 @@ def test_json_is_one_object_and_so_is_the_termination_message(
 def test_the_termination_message_is_a_sentence_without_json(tmp_path: Path) -> None:
     log = tmp_path / "termination"
     assert cli.main(["check", "/nowhere", "--device", "cpu", "--termination-log", str(log)]) == 67
-    assert log.read_text().startswith("does not fit: --model /nowhere: there is no folder")
+    assert log.read_text().startswith("cannot be served: --model /nowhere: there is no folder")
     assert cli.main(["check", "/nowhere", "--block-size", "7", "--termination-log", str(log)]) == 64
     assert log.read_text() == "--block-size 7: choose 16 or 32 tokens"
 
@@ -76,7 +76,7 @@ def test_a_termination_message_that_kubernetes_would_cut_is_shortened_and_still_
     assert len(message) <= MAX_TERMINATION_BYTES
     short = json.loads(message)
     assert (short["fits"], short["exit_code"]) == (False, 65)
-    assert short["verdict"].startswith("does not fit: üüü")
+    assert short["verdict"].startswith("cannot be served: üüü")
 
 
 def test_a_check_on_a_cpu_does_not_wait_for_pytorch(folder: Path) -> None:

@@ -104,6 +104,8 @@ def test_one_that_fails_is_told_by_the_exit_code(folder: Path, tmp_path: Path) -
         ('{"prompt": 1}\n', [], "line 1: prompt"),
         ("fine", ["--resume"], "--resume: needs --output"),
         ("fine", ["--output", "EXISTING"], "exists; go on with it by --resume, or give another name"),
+        ("fine", ["--output", "PROMPTS", "--resume"], "is the file of the prompts; give another name"),
+        ("fine", ["--output", "EXISTING", "--resume"], "is not a file of answers; give another --output"),
         ("fine", ["--top-p", "7"], "line 1: top_p 7.0: Expected"),
         ("fine", ["--min-p", "2"], "line 1: min_p 2.0: Expected"),
         ("fine", ["--repetition-penalty", "0"], "line 1: repetition_penalty 0.0: Expected"),
@@ -116,10 +118,12 @@ def test_what_is_wrong_is_told_before_a_model_is_loaded(
     (tmp_path / "p").write_text(text)
     existing = tmp_path / "existing"
     existing.write_text("precious")
-    flags = [str(existing) if flag == "EXISTING" else flag for flag in flags]
+    paths = {"EXISTING": str(existing), "PROMPTS": str(tmp_path / "p")}
+    flags = [paths.get(flag, flag) for flag in flags]
     assert cli.main(arguments(Path("/nowhere"), "--prompts", str(tmp_path / "p"), *flags)) == 64
     assert words in capsys.readouterr().err
     assert existing.read_text() == "precious"
+    assert (tmp_path / "p").read_text() == text
 
 
 def test_a_chat_without_a_template_is_refused_before_weights_are_read(

@@ -48,3 +48,14 @@ def test_answers_to_other_prompts_are_not_gone_on_with(line: str, tmp_path: Path
         InvalidEngineConfig, match="is not in --prompts; give the prompts that it was made from"
     ):
         answered(tmp_path / "out", prompts)
+
+
+@pytest.mark.parametrize(
+    "content", [b"my notes\n", b"my notes", b"\xff\xfe\n", b'{"index":1}\nmy notes\n', b'{"a":1}\n']
+)
+def test_a_file_that_is_none_of_answers_is_refused_and_kept(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    path.write_bytes(content)
+    with pytest.raises(InvalidEngineConfig, match="give another --output"):
+        answered(path, PROMPTS)
+    assert path.read_bytes() == content

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from native_kernels import needs_one
 from tiny_model import make_tiny_model
 
 from octavo_engine.config import CacheConfig, EngineConfig, ModelConfig
@@ -11,6 +12,7 @@ from octavo_engine.llm import LLM
 from octavo_engine.messages import SamplingParams
 from octavo_engine.models.packed_cache import FILE_NAME, PackedCache
 
+pytestmark = needs_one
 GREEDY = SamplingParams(max_tokens=8, temperature=0.0, ignore_eos=True)
 
 
@@ -89,7 +91,9 @@ def test_it_can_be_turned_off(folder: Path) -> None:
 def test_a_save_that_fails_leaves_the_old_file_and_no_other(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = PackedCache(folder, torch.float32)
+    said(folder)
+    old = (folder / FILE_NAME).read_bytes()
+    cache = PackedCache(folder, torch.bfloat16)
     cache.add(["a"], torch.ones(4))
 
     def full(*arguments: object) -> None:
@@ -99,3 +103,4 @@ def test_a_save_that_fails_leaves_the_old_file_and_no_other(
     before = sorted(folder.iterdir())
     cache.save()
     assert sorted(folder.iterdir()) == before
+    assert (folder / FILE_NAME).read_bytes() == old
