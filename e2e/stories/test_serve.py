@@ -52,6 +52,9 @@ def test_the_sample_answers_a_streamed_chat_and_a_completion(kubectl: Kubectl, c
     )
     assert (completed["finish_reason"], completed["usage"]["completion_tokens"]) == ("length", 16)
     assert completed["text"].strip()
+    # The image has no compiler: its libraries were built with it.
+    log = kubectl("logs", "-l", "app.kubernetes.io/name=octavo-engine", "--tail=-1").stdout
+    assert "CPU kernels for" in log and "compiling" not in log
 
 
 def test_eight_clients_at_once_get_the_tokens_of_one_by_one(serve: Any, client: Any) -> None:
