@@ -53,12 +53,20 @@ def sampling_rows(batch: Batch) -> SamplingRows:
         seed_N=slots.seed_S[slot_N],
         num_generated_N=batch.num_generated_N,
         num_logprobs_N=slots.num_logprobs_S[slot_N],
-        banned_N=[
-            _NO_WORDS if may_stop else slots.stop_token_ids[slot]
-            for slot, may_stop in zip(slot_N.tolist(), batch.may_stop_N.tolist(), strict=True)
-        ],
+        banned_N=_banned(batch, slot_N),
         token_SL=slots.token_SL,
         slot_N=slot_N,
         num_tokens_N=slots.num_tokens_S[slot_N],
         num_prompt_tokens_N=slots.num_prompt_tokens_S[slot_N],
     )
+
+
+def _banned(batch: Batch, slot_N: Int32s) -> list[Int32s]:
+    """The stop tokens of rows that may not stop yet."""
+    if batch.may_stop_N.all():
+        return [_NO_WORDS] * len(slot_N)
+    stop_token_ids = batch.slots.stop_token_ids
+    return [
+        _NO_WORDS if may_stop else stop_token_ids[slot]
+        for slot, may_stop in zip(slot_N.tolist(), batch.may_stop_N.tolist(), strict=True)
+    ]

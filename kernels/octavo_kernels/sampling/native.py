@@ -85,7 +85,8 @@ def sample(logits_NV: Tensor, rows: SamplingRows, library: NativeLibrary) -> Sam
 
 def _address(array: npt.NDArray[np.generic], dtype: npt.DTypeLike) -> int:
     assert array.dtype == dtype and array.flags.c_contiguous
-    return int(array.ctypes.data)
+    address: int = array.__array_interface__["data"][0]  # a third of the time of array.ctypes.data
+    return address
 
 
 def _flat(rows: SamplingRows) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
