@@ -65,6 +65,9 @@ class StepArrays:
     sampled_token_N: Tensor
 
 
+_ARRAYS = tuple(field.name for field in fields(StepArrays))
+
+
 class _Operation(ctypes.Structure):
     _fields_ = (("run", ctypes.c_void_p), ("args", ctypes.c_void_p))
 
@@ -245,7 +248,7 @@ class Program:
         step = _Step(
             len(arrays.input_id_T), len(arrays.slot_R), len(arrays.sampled_token_N),
             arrays.block_table_SB.stride(0),
-            *(getattr(arrays, field.name).data_ptr() for field in fields(arrays)),
+            *(getattr(arrays, name).data_ptr() for name in _ARRAYS),
         )  # fmt: skip
         self._library.run_program(self._operations, step, self._run)
 

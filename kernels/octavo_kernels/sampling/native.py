@@ -1,6 +1,7 @@
 """The compiled op: one call a step, over the arrays as they lie."""
 
 import ctypes
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ from octavo_kernels.native.library import NativeLibrary
 from octavo_kernels.sampling.rows import Logprobs, Sampled, SamplingRows
 
 _POINTER, _INT64 = ctypes.c_void_p, ctypes.c_int64
+# Made once: a comparison with a type makes a dtype of it each time.
+_FLOAT32, _INT32, _UINT64, _LONG = map(np.dtype, (np.float32, np.int32, np.uint64, np.int64))
 
 
 class _SampleArgs(ctypes.Structure):
@@ -56,23 +59,23 @@ def sample(logits_NV: Tensor, rows: SamplingRows, library: NativeLibrary) -> Sam
         logits=logits_NV.data_ptr(),
         num_rows=num_rows,
         vocab_size=vocab_size,
-        temperature=_address(rows.temperature_N, np.float32),
-        top_p=_address(rows.top_p_N, np.float32),
-        min_p=_address(rows.min_p_N, np.float32),
-        top_k=_address(rows.top_k_N, np.int32),
-        presence_penalty=_address(rows.presence_penalty_N, np.float32),
-        frequency_penalty=_address(rows.frequency_penalty_N, np.float32),
-        repetition_penalty=_address(rows.repetition_penalty_N, np.float32),
-        seed=_address(rows.seed_N, np.uint64),
-        num_generated=_address(rows.num_generated_N, np.int64),
-        known_tokens=_address(rows.token_SL, np.int32),
+        temperature=_address(rows.temperature_N, _FLOAT32),
+        top_p=_address(rows.top_p_N, _FLOAT32),
+        min_p=_address(rows.min_p_N, _FLOAT32),
+        top_k=_address(rows.top_k_N, _INT32),
+        presence_penalty=_address(rows.presence_penalty_N, _FLOAT32),
+        frequency_penalty=_address(rows.frequency_penalty_N, _FLOAT32),
+        repetition_penalty=_address(rows.repetition_penalty_N, _FLOAT32),
+        seed=_address(rows.seed_N, _UINT64),
+        num_generated=_address(rows.num_generated_N, _LONG),
+        known_tokens=_address(rows.token_SL, _INT32),
         known_stride=rows.token_SL.shape[1],
-        slot=_address(rows.slot_N, np.int32),
-        num_known=_address(rows.num_tokens_N, np.int32),
-        num_prompt=_address(rows.num_prompt_tokens_N, np.int32),
-        banned=_address(banned, np.int32),
-        banned_start=_address(banned_start_N1, np.int64),
-        num_logprobs=_address(rows.num_logprobs_N, np.int32),
+        slot=_address(rows.slot_N, _INT32),
+        num_known=_address(rows.num_tokens_N, _INT32),
+        num_prompt=_address(rows.num_prompt_tokens_N, _INT32),
+        banned=_address(banned, _INT32),
+        banned_start=_address(banned_start_N1, _LONG),
+        num_logprobs=_address(rows.num_logprobs_N, _INT32),
         max_logprobs=max(rows.max_logprobs(), 0),
         token=token_N.data_ptr(),
         chosen_logprob=logprobs and logprobs.chosen_N.data_ptr(),
@@ -83,7 +86,7 @@ def sample(logits_NV: Tensor, rows: SamplingRows, library: NativeLibrary) -> Sam
     return Sampled(token_N=token_N, logprobs=logprobs)
 
 
-def _address(array: npt.NDArray[np.generic], dtype: npt.DTypeLike) -> int:
+def _address(array: npt.NDArray[np.generic], dtype: np.dtype[Any]) -> int:
     assert array.dtype == dtype and array.flags.c_contiguous
     address: int = array.__array_interface__["data"][0]  # a third of the time of array.ctypes.data
     return address
