@@ -14,6 +14,7 @@ class Linear:
     weight: Tensor | PackedLinear
     """[out, in], or what the compiled kernels read."""
     bias_O: Tensor | None = None
+    """Of a plain weight; a packed one has its own."""
 
     @property
     def plain(self) -> Tensor:

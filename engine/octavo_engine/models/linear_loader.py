@@ -40,4 +40,4 @@ class LinearLoader:
             packed = pack_linear(self._native, self._weights.stack(weights, rows, columns), shape)
             if self._cache is not None:
                 self._cache.add(weights, packed)
-        return Linear(PackedLinear(packed, bias, shape), bias)
+        return Linear(PackedLinear(packed, bias, shape))

@@ -122,19 +122,6 @@ def test_abort_frees_the_blocks_of_running_and_waiting_requests() -> None:
     check_blocks(core)
 
 
-def test_a_preempted_request_keeps_its_tokens_and_costs_nobody_else() -> None:
-    core = make_core(num_blocks=6, block_size=4, max_num_batched_tokens=16)
-    prompts = {"a": (1, 2, 3), "b": (4, 5, 6)}
-    for request_id, prompt in prompts.items():
-        core.add(request(request_id, prompt, max_tokens=16))
-    messages = run_to_end(core)
-    assert core.stats().num_preemptions > 0
-    assert core.stats().prefix_cache_queries == 6  # a second admission is no second query
-    assert {key: tokens_of(messages[key]) for key in prompts} == {
-        key: generate_alone(prompt, 16) for key, prompt in prompts.items()
-    }
-
-
 def test_a_repeated_prompt_is_read_from_the_cache() -> None:
     core = make_core(block_size=4, max_num_batched_tokens=64)
     prompt = tuple(range(13))
