@@ -24,6 +24,8 @@ LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_SERVICE: Final = f"{GROUP}/service"
 LABEL_REVISION: Final = f"{GROUP}/revision"
 ENGINE_APP: Final = "octavo-engine"
+GATEWAY_NAME: Final = "octavo-gateway"
+"""The gateway of a namespace: its objects' name and its pods' `app.kubernetes.io/name`."""
 
 # Annotations of the engine's Deployment: what its revision was made of, read back by a later operator.
 ANNOTATION_MODEL_URI: Final = f"{GROUP}/model-uri"
@@ -34,10 +36,18 @@ ANNOTATION_REVISION_INPUTS: Final = f"{GROUP}/revision-inputs"
 ANNOTATION_APPLIED_HASH: Final = f"{GROUP}/applied-hash"
 """Hash of the manifest that was applied last: equal means there is nothing to write."""
 
+ANNOTATION_DRAINING: Final = f"{GROUP}/draining"
+"""On an engine pod, the time (RFC 3339) since which it gets no new requests because it is about to go."""
+ANNOTATION_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+
 CONTAINER_NAME: Final = "engine"
 PORT_NAME: Final = "http"
 ENGINE_PORT: Final = 8000
 SERVICE_PORT: Final = 80
+GATEWAY_PORT: Final = 8080
+GATEWAY_TLS_PORT: Final = 8443
+GATEWAY_ADMIN_PORT: Final = 8081
+SERVICE_TLS_PORT: Final = 443
 ENGINE_UID: Final = 10001
 MODEL_MOUNT: Final = "/model"
 """Where the folder of a pvc:// or file:// model appears in the pod, read-only."""
@@ -45,6 +55,9 @@ CACHE_MOUNT: Final = "/models"
 HF_HOME: Final = f"{CACHE_MOUNT}/hf"
 TERMINATION_LOG: Final = "/dev/termination-log"
 TOKEN_SECRET_KEY: Final = "token"  # noqa: S105 - the key's name, not a token
+GATEWAY_TOKEN_SUFFIX: Final = "-gateway-token"  # noqa: S105 - the end of a Secret's name, not a token
+GATEWAY_TOKEN_MOUNT: Final = "/var/run/octavo/gateway"  # noqa: S105
+GATEWAY_TOKEN_FLAG: Final = "--gateway-token-file"  # noqa: S105
 MAX_NAME_LENGTH: Final = 40
 """Children add a dash and eight characters of hash; pods add seventeen more."""
 
@@ -52,6 +65,16 @@ PATH_HEALTH: Final = "/health"
 PATH_READY: Final = "/ready"
 PATH_METRICS: Final = "/metrics"
 PATH_DRAIN: Final = "/drain"
+PATH_ENDPOINTS: Final = "/endpoints"
+"""Of the gateway's admin port: the engine pods it knows, which drain, and what is in flight to each."""
+
+HEADER_TENANT: Final = "x-octavo-tenant"
+HEADER_RESUMABLE: Final = "x-octavo-resumable"
+HEADER_EXACTNESS: Final = "x-octavo-exactness"
+HEADER_DRAINING: Final = "x-octavo-draining"
+FIELD_RESUME: Final = "octavo_resume"
+COMMENT_PREFIX: Final = ": octavo "
+"""Begins the comment lines that an engine puts on a stream for the gateway alone."""
 
 EXIT_CODES: Final[dict[int, str]] = {
     64: "InvalidEngineConfig",
