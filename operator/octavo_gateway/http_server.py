@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import fcntl
 import socket
+import termios
+from array import array
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +18,7 @@ MAX_HEADER_BYTES = 64 * 1024
 STALLED_SECONDS = 120.0
 """A client that takes nothing of its answer for so long is cut."""
 _HEAD_SECONDS = 30.0
+_SEND_BUFFER_BYTES = 128 * 1024  # the kernel doubles it
 _KEEP_ALIVE_SECONDS = 75  # longer than clients and proxies keep idle connections, so they close first
 _LAST_WORDS_SECONDS = 5
 _LINGER_SECONDS = 1
@@ -32,7 +36,9 @@ def listening_socket(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Accepted sockets inherit these: a client that vanished while parked is found in two minutes.
+        # Accepted sockets inherit what follows. Left alone, the kernel holds megabytes for a slow reader.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        # A client that vanished while it waited is found in two minutes.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
@@ -124,7 +130,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_stall(self.transport.get_write_buffer_size())
+        self._watch_stall(self._num_unread_bytes())
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -133,10 +139,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._stall_timer = None
 
     def _watch_stall(self, num_waiting: int) -> None:
-        """Nothing is written while writing is paused, so the buffer shrinks by what the client takes."""
+        """Nothing is written while writing is paused, so what waits shrinks by what the client takes."""
 
         def look() -> None:
-            now_waiting = self.transport.get_write_buffer_size()
+            now_waiting = self._num_unread_bytes()
             if now_waiting >= num_waiting:
                 self.transport.abort()
             else:
@@ -144,13 +150,23 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
         self._stall_timer = self.loop.call_later(STALLED_SECONDS, look)
 
+    def _num_unread_bytes(self) -> int:
+        """Ours and the kernel's: a slow client takes of the kernel's for long before ours moves."""
+        in_kernel = array("i", [0])
+        fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, in_kernel)
+        return self.transport.get_write_buffer_size() + in_kernel[0]
+
     def _refuse(self, error: ApiError) -> None:
         """Answer, then throw away what still comes: closing at once would reset the answer away."""
         self._is_refused = True
-        if self.cycle is not None and not self.cycle.response_complete:
-            # Another answer is on its way on this connection; ours would land inside it.
-            self.transport.close()
-            return
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started or self.pipeline:
+                # An answer is on its way on this connection; ours would land inside it.
+                self.transport.close()
+                return
         body = error.body()
         self.transport.write(
             b"HTTP/1.1 %s\r\ncontent-type: application/json\r\nconnection: close\r\n"

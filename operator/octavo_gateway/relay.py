@@ -1,7 +1,7 @@
 """One request upstream: tried again before its first byte, gone on with after a broken stream."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -100,31 +100,34 @@ class Relay:
 
     async def _go_on(self, job: Job, stream: ClientStream, broken_at: Endpoint) -> bool:
         """Whether the broken stream came to its end; if not, its client has been told why."""
+        revision, broken = broken_at.revision, {broken_at}
         for _ in range(self._max_continuations):
             self._log(job, "stream broke", stream.progress.failed or "broken")
             try:
-                answered = await self._continue_once(job, stream, broken_at)
+                broken_again = await self._continue_once(job, stream, revision, broken)
             except _CannotGoOn as end:
                 self._recorder.continued(job.service.name, end.outcome)
                 await stream.fail(end.error)
                 return False
-            if answered is None:
+            if broken_again is None:
                 return True
-            broken_at = answered
+            broken.add(broken_again)
         self._recorder.continued(job.service.name, "exhausted")
         await stream.fail(_interrupted("the replica that made it is gone"))
         return False
 
-    async def _continue_once(self, job: Job, stream: ClientStream, broken_at: Endpoint) -> Endpoint | None:
+    async def _continue_once(
+        self, job: Job, stream: ClientStream, revision: str, broken: Set[Endpoint]
+    ) -> Endpoint | None:
         """None when the stream is complete, else the replica on which it broke again."""
         if not stream.progress.is_resumable:
             raise _CannotGoOn("refused", "its tokens are not reproducible on another replica")
         patience = self._patience(job, self._clock())
-        patience.avoid.add(broken_at)
+        patience.avoid |= broken
         body = stream.progress.resume_body(job.body.raw)
         try:
             while True:
-                async with job.ticket.endpoint(avoid=patience.avoid, revision=broken_at.revision) as endpoint:
+                async with job.ticket.endpoint(avoid=patience.avoid, revision=revision) as endpoint:
                     job.pod = endpoint.pod
                     try:
                         async with self._post(job, endpoint, body) as answer:

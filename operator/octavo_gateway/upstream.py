@@ -17,6 +17,7 @@ from octavo_gateway.routing import Endpoint
 _CONNECT_SECONDS = 5.0
 _KEEP_ALIVE_SECONDS = 60.0  # shorter than the engine's 75, so that we close first
 _READ_BUFFER_BYTES = 64 * 1024
+_RECEIVE_BUFFER_BYTES = 128 * 1024  # the kernel doubles it
 _AT_ONCE_BYTES = 512 * 1024
 _PASSED_ON = ("content-type", "cache-control", "x-accel-buffering", "retry-after", "allow")
 """Headers of an engine's answer that are the client's business."""
@@ -154,6 +155,8 @@ def _socket(address: tuple[Any, ...]) -> socket.socket:
     """A vanished node sends no reset: probes find it within half a minute."""
     family, kind, protocol = address[:3]
     sock = socket.socket(family, kind, protocol)
+    # Left alone, the kernel takes in megabytes from an engine whose client reads slowly.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)

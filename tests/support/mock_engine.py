@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -79,6 +79,8 @@ class MockEngine:
     refuses_resume: bool = False
     has_comments: bool = True
     received: list[Received] = field(default_factory=list)
+    peers: set[object] = field(default_factory=set)
+    """Connections that requests came on."""
     num_open: int = 0
     num_events_written: int = 0
     port: int = 0
@@ -101,6 +103,8 @@ class MockEngine:
         self.num_open += 1
         try:
             raw = await request.read()
+            assert request.transport is not None
+            self.peers.add(request.transport.get_extra_info("peername"))
             headers = {name.lower(): value for name, value in request.headers.items()}
             self.received.append(Received(path=request.path, headers=headers, raw=raw))
             fault = self.faults.pop(0) if self.faults else None
@@ -161,27 +165,11 @@ class MockEngine:
             headers={"content-type": "text/event-stream; charset=utf-8", "x-octavo-exactness": self.exactness}
         )
         await response.prepare(request)
-        assert request.transport is not None
         num_sent = 0
         for event in self._events(body, is_resumable=request.headers.get("x-octavo-resumable") == "1"):
-            if fault is not None and num_sent == fault.after and (event.is_text or fault.kind == "no_done"):
-                if fault.kind == "torn":
-                    await response.write(event.data[: len(event.data) // 2])
-                if fault.kind == "failed":
-                    await response.write(
-                        b': octavo {"failed":"draining"}\ndata: {"error":{"message":"x"}}\n\n'
-                    )
-                    await response.write(b"data: [DONE]\n\n")
-                if fault.kind == "silent":
-                    await asyncio.sleep(3600)
-                if fault.kind == "no_done" and event.data != b"data: [DONE]\n\n":
-                    pass
-                elif fault.kind in ("end", "failed", "no_done"):
-                    return response
-                else:
-                    await asyncio.sleep(0.01)
-                    request.transport.abort()
-                    return response
+            if fault is not None and _is_due(fault, event, num_sent):
+                await self._break_off(request, response, fault, event)
+                return response
             await response.write(event.data)
             self.num_events_written += 1
             num_sent += event.is_text
@@ -189,7 +177,26 @@ class MockEngine:
                 await asyncio.sleep(self.pace_seconds)
         return response
 
-    def _events(self, body: dict[str, Any], *, is_resumable: bool) -> list["_Event"]:
+    async def _break_off(
+        self, request: web.Request, response: web.StreamResponse, fault: Fault, event: "_Event"
+    ) -> None:
+        match fault.kind:
+            case "end" | "no_done":
+                return
+            case "failed":
+                await response.write(b': octavo {"failed":"draining"}\ndata: {"error":{"message":"x"}}\n\n')
+                await response.write(b"data: [DONE]\n\n")
+                return
+            case "silent":
+                await asyncio.sleep(3600)
+            case "torn":
+                await response.write(event.data[: len(event.data) // 2])
+        # What was written reaches the peer before the reset does.
+        await asyncio.sleep(0.01)
+        assert request.transport is not None
+        request.transport.abort()
+
+    def _events(self, body: dict[str, Any], *, is_resumable: bool) -> Iterator["_Event"]:
         comments = self.has_comments and is_resumable
         resume = body.get("octavo_resume")
         num_choices = body.get("n") or 1
@@ -198,37 +205,40 @@ class MockEngine:
         seeds = seeds or [first_seed + index for index in range(num_choices)]
         created = resume["created"] if resume else 1_700_000_000
         known = [len(choice["token_ids"]) for choice in resume["choices"]] if resume else [0] * num_choices
-        events = []
+        num_chars = [0] * num_choices
         start = {"prompt_tokens": 5, "created": created, "seeds": seeds, "exactness": self.exactness}
         if comments:
-            events.append(_Event(_comment({"start": start}) + b"\n"))
+            yield _Event(_comment({"start": start}) + b"\n")
         for position in range(self.num_tokens):
             for index, seed in enumerate(seeds):
+                num_chars[index] += len(token_text(seed, position))
                 if position >= known[index]:
-                    events.append(self._token_event(seed, index, position, created, comments=comments))
-        usage = self._usage(len(seeds))
+                    said = {"i": index, "t": [token_id(seed, position)], "c": num_chars[index]}
+                    if position == self.num_tokens - 1:
+                        said["f"] = True
+                    comment = _comment(said) if comments else b""
+                    yield _Event(comment + self._data(seed, index, position, created), True)
         if comments:
-            events.append(_Event(_comment({"usage": {**usage, "cached_tokens": 0}}) + b"\n"))
-        events.append(_Event(b"data: [DONE]\n\n"))
-        return events
+            yield _Event(_comment({"usage": {**self._usage(len(seeds)), "cached_tokens": 0}}) + b"\n")
+        yield _Event(b"data: [DONE]\n\n")
 
-    def _token_event(self, seed: int, index: int, position: int, created: int, *, comments: bool) -> "_Event":
-        is_last = position == self.num_tokens - 1
-        choice: dict[str, Any] = {"index": index, "text": token_text(seed, position)}
-        choice["finish_reason"] = "length" if is_last else None
-        data = {"created": created, "choices": [choice], "pad": "x" * self.pad_bytes}
-        said: dict[str, Any] = {"i": index, "t": [token_id(seed, position)]}
-        said["c"] = len(whole_text(seed, position + 1))
-        if is_last:
-            said["f"] = True
-        prefix = _comment(said) if comments else b""
-        return _Event(prefix + b"data: " + json.dumps(data, separators=_COMPACT).encode() + b"\n\n", True)
+    def _data(self, seed: int, index: int, position: int, created: int) -> bytes:
+        reason = "length" if position == self.num_tokens - 1 else None
+        choice = {"index": index, "text": token_text(seed, position), "finish_reason": reason}
+        chunk = {"created": created, "choices": [choice], "pad": "x" * self.pad_bytes}
+        return b"data: " + json.dumps(chunk, separators=_COMPACT).encode() + b"\n\n"
 
 
 @dataclass(frozen=True)
 class _Event:
     data: bytes
     is_text: bool = False
+
+
+def _is_due(fault: Fault, event: _Event, num_sent: int) -> bool:
+    if fault.kind == "no_done":
+        return event.data == b"data: [DONE]\n\n"
+    return num_sent == fault.after and (event.is_text or num_sent > 0)
 
 
 def _comment(said: dict[str, Any]) -> bytes:
