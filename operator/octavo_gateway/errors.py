@@ -50,6 +50,12 @@ class MethodNotAllowed(ApiError):
     status = 405
 
 
+class RequestTimeout(ApiError):
+    """408: the client began a request and stopped sending it."""
+
+    status = 408
+
+
 class BodyTooLarge(ApiError):
     status = 413
 

@@ -1,0 +1,79 @@
+"""How often and how long other replicas are tried for one request."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from octavo_gateway.errors import ApiError, BadGateway, Unavailable
+from octavo_gateway.retry_budget import RetryBudget
+from octavo_gateway.routing import Endpoint, Recorder, Service, Table
+from octavo_gateway.upstream import Reason
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 2.0
+
+# Refused at the door: it cost the replica nothing, and waiting helps. Others may have cost it work.
+_REFUSALS: Final = frozenset({"connect", "draining", "model_loading", "not_served"})
+_WORDS: Final[dict[Reason, str]] = {
+    "connect": "did not take the connection",
+    "reset": "broke the connection off",
+    "draining": "is shutting down",
+    "model_loading": "is loading the model",
+    "overloaded": "is full",
+    "token": "does not know the gateway's token",
+    "not_served": "does not serve this model yet",
+}
+
+
+class Patience:
+    """`avoid` grows with each setback. Refusals are borne until `deadline`, the rest `retries` times.
+
+    `deadline` and the clock are the event loop's.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        deadline: float,
+        table: Table,
+        budget: RetryBudget,
+        recorder: Recorder,
+        clock: Callable[[], float],
+    ) -> None:
+        self.avoid: set[Endpoint] = set()
+        self._service = service
+        self._deadline = deadline
+        self._table = table
+        self._budget = budget
+        self._recorder = recorder
+        self._clock = clock
+        self._num_retries = 0
+        self._pause = _FIRST_PAUSE_SECONDS
+
+    async def bear(self, reason: Reason, endpoint: Endpoint) -> None:
+        """Return when another try is due. Raises ApiError, for the client, when none is."""
+        self.avoid.add(endpoint)
+        pause = 0.0
+        if reason not in _REFUSALS:
+            if self._num_retries >= self._service.policy.retries:
+                raise _given_up(self._service, reason)
+            self._num_retries += 1
+            pause = self._budget.take(self._clock())
+        if self.avoid.issuperset(self._table.routable(self._service)):
+            # None is left that has not been tried; the next choice is one of them again.
+            pause = max(pause, self._pause)
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+        if pause:
+            if self._clock() + pause > self._deadline:
+                raise _given_up(self._service, reason)
+            await asyncio.sleep(pause)
+        self._recorder.retried(self._service.name, reason)
+
+
+def _given_up(service: Service, reason: Reason) -> ApiError:
+    last = f"no replica of {service.name} answered; the last one {_WORDS[reason]}"
+    if reason in ("reset", "token"):
+        return BadGateway(last, code="replica_failed")
+    code = "server_overloaded" if reason == "overloaded" else "no_replica_answered"
+    return Unavailable(last, code=code, retry_after=1 if reason == "overloaded" else 5)

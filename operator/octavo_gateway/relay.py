@@ -1,0 +1,226 @@
+"""One request upstream: tried again before its first byte, gone on with after a broken stream."""
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+import msgspec
+
+from octavo_api.names import HEADER_RESUMABLE, HEADER_TENANT
+from octavo_gateway.client import Client, encoded
+from octavo_gateway.client_stream import ClientStream
+from octavo_gateway.continuation import Usage
+from octavo_gateway.errors import ApiError, BadGateway
+from octavo_gateway.logs import log_event
+from octavo_gateway.patience import Patience
+from octavo_gateway.request_body import RequestBody
+from octavo_gateway.retry_budget import RetryBudget
+from octavo_gateway.routing import ContinuationOutcome, Endpoint, Recorder, Service, Table, Ticket
+from octavo_gateway.upstream import Answer, Broken, Reason, Setback, Upstream, error_code
+
+logger = logging.getLogger(__name__)
+_PASSED_ON = (b"content-type", b"accept", b"user-agent", b"traceparent", b"tracestate")
+"""Headers of a client that are the engine's business; the rest ends here, x-octavo-* above all."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One client's request, let in; `revision` and `pod` say who answers it."""
+
+    client: Client
+    service: Service
+    tenant: str
+    body: RequestBody
+    ticket: Ticket
+    arrived_at: float
+    revision: str = ""
+    pod: str = ""
+
+
+class Relay:
+    """`clock` is the event loop's."""
+
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        table: Table,
+        recorder: Recorder,
+        clock: Callable[[], float],
+        max_continuations: int,
+    ) -> None:
+        self._upstream = upstream
+        self._table = table
+        self._recorder = recorder
+        self._clock = clock
+        self._max_continuations = max_continuations
+        self._budgets: dict[str, RetryBudget] = {}
+
+    async def run(self, job: Job) -> int:
+        """Answer the client. The status that it amounts to: 599 for a stream cut short.
+
+        Raises ApiError while nothing has been sent.
+        """
+        stream = ClientStream(job.client, encoded(job.ticket.headers), self._clock)
+        try:
+            broken_at = await self._begin(job, stream)
+            if broken_at is not None and not await self._go_on(job, stream, broken_at):
+                return 599
+            assert job.client.status is not None
+            return job.client.status
+        finally:
+            if stream.has_begun:
+                self._account(job, stream)
+
+    async def _begin(self, job: Job, stream: ClientStream) -> Endpoint | None:
+        """The whole answer, or the replica on which its stream broke."""
+        patience = self._patience(job, job.arrived_at)
+        self._budget(job.service).request_came()
+        while True:
+            async with job.ticket.endpoint(avoid=patience.avoid, prefix=_prefix(job)) as endpoint:
+                job.revision, job.pod = endpoint.revision, endpoint.pod
+                reason: Reason = "reset"
+                try:
+                    async with self._post(job, endpoint, job.body.raw) as answer:
+                        if answer.stream is None:
+                            await self._send_whole(job, answer)
+                        else:
+                            await stream.take(answer)
+                        return None
+                except Setback as setback:
+                    reason = setback.reason
+                except Broken:
+                    if stream.has_begun:
+                        return endpoint
+                    if stream.progress.failed == "draining":
+                        reason = "draining"
+            self._log(job, "replica gave no answer", reason)
+            await patience.bear(reason, endpoint)
+
+    async def _go_on(self, job: Job, stream: ClientStream, broken_at: Endpoint) -> bool:
+        """Whether the broken stream came to its end; if not, its client has been told why."""
+        for _ in range(self._max_continuations):
+            self._log(job, "stream broke", stream.progress.failed or "broken")
+            try:
+                answered = await self._continue_once(job, stream, broken_at)
+            except _CannotGoOn as end:
+                self._recorder.continued(job.service.name, end.outcome)
+                await stream.fail(end.error)
+                return False
+            if answered is None:
+                return True
+            broken_at = answered
+        self._recorder.continued(job.service.name, "exhausted")
+        await stream.fail(_interrupted("the replica that made it is gone"))
+        return False
+
+    async def _continue_once(self, job: Job, stream: ClientStream, broken_at: Endpoint) -> Endpoint | None:
+        """None when the stream is complete, else the replica on which it broke again."""
+        if not stream.progress.is_resumable:
+            raise _CannotGoOn("refused", "its tokens are not reproducible on another replica")
+        patience = self._patience(job, self._clock())
+        patience.avoid.add(broken_at)
+        body = stream.progress.resume_body(job.body.raw)
+        try:
+            while True:
+                async with job.ticket.endpoint(avoid=patience.avoid, revision=broken_at.revision) as endpoint:
+                    job.pod = endpoint.pod
+                    try:
+                        async with self._post(job, endpoint, body) as answer:
+                            if answer.stream is None:
+                                refusal = error_code(answer.body) or f"status {answer.status}"
+                                raise _CannotGoOn("refused", f"another replica refused it: {refusal}")
+                            self._recorder.continued(job.service.name, "continued")
+                            await stream.take(answer)
+                            return None
+                    except Setback as setback:
+                        reason = setback.reason
+                    except Broken:
+                        return endpoint
+                await patience.bear(reason, endpoint)
+        except ApiError as error:
+            raise _CannotGoOn("no_replica", error.message) from None
+
+    def _post(self, job: Job, endpoint: Endpoint, body: bytes) -> AbstractAsyncContextManager[Answer]:
+        return self._upstream.post(endpoint, job.client.path, body, self._headers(job))
+
+    def _headers(self, job: Job) -> Mapping[str, str]:
+        given = job.client.headers
+        headers = {name.decode(): given[name].decode("latin-1") for name in _PASSED_ON if name in given}
+        headers["x-request-id"] = job.client.request_id
+        headers["authorization"] = f"Bearer {self._table.token(job.service)}"
+        if job.tenant:
+            headers[HEADER_TENANT] = job.tenant
+        if job.body.is_stream:
+            headers[HEADER_RESUMABLE] = "1"
+        return headers
+
+    def _patience(self, job: Job, since: float) -> Patience:
+        return Patience(
+            job.service,
+            deadline=since + job.service.policy.queue_timeout_seconds,
+            table=self._table,
+            budget=self._budget(job.service),
+            recorder=self._recorder,
+            clock=self._clock,
+        )
+
+    def _budget(self, service: Service) -> RetryBudget:
+        if service.name not in self._budgets:
+            self._budgets[service.name] = RetryBudget(self._clock())
+        return self._budgets[service.name]
+
+    async def _send_whole(self, job: Job, answer: Answer) -> None:
+        usage = _usage(answer.body) if answer.status == 200 else None
+        if usage is not None:
+            self._settle(job, usage.prompt_tokens, usage.completion_tokens)
+        headers = [*answer.headers, *encoded(job.ticket.headers)]
+        await job.client.answer(answer.status, headers, answer.body)
+
+    def _account(self, job: Job, stream: ClientStream) -> None:
+        """Of a stream, also of one that its client left."""
+        progress, names = stream.progress, (job.service.name, job.revision)
+        num_tokens = progress.usage.completion_tokens if progress.usage else progress.num_tokens
+        if progress.start is not None:
+            self._settle(job, progress.start.prompt_tokens, num_tokens)
+        self._recorder.first_token(*names, stream.first_event_at - job.arrived_at)
+        if num_tokens > 1:
+            self._recorder.per_token(*names, (self._clock() - stream.first_event_at) / (num_tokens - 1))
+
+    def _settle(self, job: Job, prompt_tokens: int, completion_tokens: int) -> None:
+        job.ticket.settle(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+        self._recorder.usage(job.service.name, job.tenant, prompt_tokens, completion_tokens)
+
+    def _log(self, job: Job, event: str, reason: str) -> None:
+        log_event(
+            logger, logging.WARNING, event, request_id=job.client.request_id, pod=job.pod, reason=reason
+        )
+
+
+class _CannotGoOn(Exception):
+    def __init__(self, outcome: ContinuationOutcome, why: str) -> None:
+        super().__init__(why)
+        self.outcome = outcome
+        self.error = _interrupted(why)
+
+
+def _interrupted(why: str) -> ApiError:
+    return BadGateway(
+        f"the answer broke off and could not be continued: {why}; ask again", code="stream_interrupted"
+    )
+
+
+class _Reply(msgspec.Struct):
+    usage: Usage | None = None
+
+
+def _usage(body: bytes) -> Usage | None:
+    try:
+        return msgspec.json.decode(body, type=_Reply).usage
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _prefix(job: Job) -> bytes:
+    return job.tenant.encode() + b"\0" + job.body.prefix

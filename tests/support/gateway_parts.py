@@ -1,0 +1,219 @@
+"""The gateway's data path on a real socket, with the parts around it as plain as they can be."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aiohttp
+from mock_engine import TOKEN, MockEngine
+
+from octavo_gateway.app import App
+from octavo_gateway.choose import choose
+from octavo_gateway.errors import Unauthorized, Unavailable
+from octavo_gateway.http_server import HttpServer, listening_socket
+from octavo_gateway.routing import Cost, Endpoint, Load, Service, ServicePolicy
+from octavo_gateway.upstream import Upstream
+
+SERVICE = Service(
+    name="tiny",
+    served_names=("tiny", "alias"),
+    policy=ServicePolicy(policy="LeastLoaded", queue_timeout_seconds=2.0),
+)
+
+
+def endpoint(pod: str, port: int = 8000, *, revision: str = "rev1", service: str = "tiny") -> Endpoint:
+    return Endpoint(pod=pod, uid=f"uid-{pod}", ip="127.0.0.1", port=port, service=service, revision=revision)
+
+
+@dataclass
+class FakeTable:
+    services: list[Service]
+    endpoints: list[Endpoint] = field(default_factory=list)
+
+    def service_for(self, model: str, host: str) -> Service | None:
+        return next((service for service in self.services if model in service.served_names), None)
+
+    def models(self, host: str) -> tuple[tuple[str, Service], ...]:
+        return tuple((name, service) for service in self.services for name in service.served_names)
+
+    def routable(self, service: Service) -> tuple[Endpoint, ...]:
+        return tuple(replica for replica in self.endpoints if replica.service == service.name)
+
+    def token(self, service: Service) -> str:
+        return TOKEN
+
+
+class FakeKeys:
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        self._keys = keys
+
+    def tenant(self, service: Service, authorization: bytes | None) -> str:
+        if not service.policy.has_auth:
+            return ""
+        for name, key in self._keys.items():
+            if authorization == f"Bearer {key}".encode():
+                return name
+        raise Unauthorized("the key is unknown", code="invalid_api_key")
+
+
+@dataclass
+class FakeAdmission:
+    """Lets everyone in; draws go round, so that the revisions' weights are kept exactly."""
+
+    table: FakeTable
+    load: Load = field(default_factory=Load)
+    settled: list[tuple[int, int]] = field(default_factory=list)
+    num_entered: int = 0
+    num_left: int = 0
+
+    @contextlib.asynccontextmanager
+    async def enter(self, service: Service, tenant: str, cost: Cost) -> AsyncIterator["FakeTicket"]:
+        self.num_entered += 1
+        try:
+            yield FakeTicket(self, service)
+        finally:
+            self.num_left += 1
+
+
+class FakeTicket:
+    def __init__(self, admission: FakeAdmission, service: Service) -> None:
+        self._admission = admission
+        self._service = service
+        self.headers: Mapping[str, str] = {"x-ratelimit-limit-requests": "60"}
+
+    @contextlib.asynccontextmanager
+    async def endpoint(
+        self, *, avoid: Set[Endpoint] = frozenset(), prefix: bytes = b"", revision: str | None = None
+    ) -> AsyncIterator[Endpoint]:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._service.policy.queue_timeout_seconds
+        while (chosen := self._choose(avoid, prefix, revision)) is None:
+            if clock() > deadline:
+                raise Unavailable("no replica was free in time", code="queue_timeout", retry_after=5)
+            await asyncio.sleep(0.01)
+        with self._admission.load.open(chosen):
+            yield chosen
+
+    def settle(self, *, prompt_tokens: int, completion_tokens: int) -> None:
+        self._admission.settled.append((prompt_tokens, completion_tokens))
+
+    def _choose(self, avoid: Set[Endpoint], prefix: bytes, revision: str | None) -> Endpoint | None:
+        return choose(
+            self._service,
+            self._admission.table.routable(self._service),
+            lambda replica: self._admission.load.in_flight(replica.uid),
+            draw=0.0,
+            avoid=avoid,
+            prefix=prefix,
+            revision=revision,
+        )
+
+
+@dataclass
+class FakeLifecycle:
+    is_leaving: bool = False
+    is_refusing: bool = False
+
+    @contextlib.contextmanager
+    def admit(self) -> Iterator[None]:
+        if self.is_refusing:
+            raise Unavailable("the gateway is shutting down", code="server_draining", retry_after=1)
+        yield
+
+
+@dataclass
+class FakeRecorder:
+    statuses: list[int] = field(default_factory=list)
+    retries: list[str] = field(default_factory=list)
+    continuations: list[str] = field(default_factory=list)
+    used: list[tuple[str, int, int]] = field(default_factory=list)
+    first_tokens: list[float] = field(default_factory=list)
+    token_seconds: list[float] = field(default_factory=list)
+
+    def finished(self, service: str, revision: str, status: int) -> None:
+        self.statuses.append(status)
+
+    def first_token(self, service: str, revision: str, seconds: float) -> None:
+        self.first_tokens.append(seconds)
+
+    def per_token(self, service: str, revision: str, seconds: float) -> None:
+        self.token_seconds.append(seconds)
+
+    def retried(self, service: str, reason: str) -> None:
+        self.retries.append(reason)
+
+    def continued(self, service: str, outcome: str) -> None:
+        self.continuations.append(outcome)
+
+    def usage(self, service: str, tenant: str, prompt_tokens: int, completion_tokens: int) -> None:
+        self.used.append((tenant, prompt_tokens, completion_tokens))
+
+
+@dataclass(kw_only=True)
+class RunningGateway:
+    port: int
+    table: FakeTable
+    admission: FakeAdmission
+    lifecycle: FakeLifecycle
+    recorder: FakeRecorder
+    session: aiohttp.ClientSession
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def post(self, body: dict[str, Any] | bytes, **options: Any) -> Any:
+        """To /v1/completions; the model is `tiny` unless the body says another."""
+        path = options.pop("path", "/v1/completions")
+        if isinstance(body, bytes):
+            return self.session.post(self.url + path, data=body, **options)
+        return self.session.post(self.url + path, json={"model": "tiny", "prompt": "hi", **body}, **options)
+
+
+@contextlib.asynccontextmanager
+async def running_gateway(
+    *engines: MockEngine,
+    service: Service = SERVICE,
+    revisions: tuple[str, ...] = (),
+    keys: Mapping[str, str] | None = None,
+    **options: Any,
+) -> AsyncIterator[RunningGateway]:
+    """In front of engines that run; `options` go to `App`. The i-th engine is the pod `pod-i`."""
+    table = FakeTable([service])
+    for index, engine in enumerate(engines):
+        revision = revisions[index] if revisions else "rev1"
+        table.endpoints.append(endpoint(f"pod-{index}", engine.port, revision=revision))
+    admission, lifecycle, recorder = FakeAdmission(table), FakeLifecycle(), FakeRecorder()
+    listener = listening_socket("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    async with Upstream() as upstream, aiohttp.ClientSession() as session:
+        app = App(
+            table=table,
+            keys=FakeKeys(keys or {}),
+            admission=admission,
+            lifecycle=lifecycle,
+            recorder=recorder,
+            upstream=upstream,
+            **options,
+        )
+        server = HttpServer(app)
+        serving = asyncio.create_task(server.serve_on(listener))
+        try:
+            yield RunningGateway(
+                port=port,
+                table=table,
+                admission=admission,
+                lifecycle=lifecycle,
+                recorder=recorder,
+                session=session,
+            )
+        finally:
+            await session.close()
+            server.stop()
+            await serving
+
+
+def with_policy(**changes: Any) -> Service:
+    return replace(SERVICE, policy=replace(SERVICE.policy, **changes))
