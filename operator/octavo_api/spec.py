@@ -139,6 +139,8 @@ class InferenceService:
     uid: str
     generation: int
     model: ModelSpec
+    creation_timestamp: str = ""
+    """As in the metadata: RFC 3339, whole seconds."""
     deletion_timestamp: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
     engine: EngineSpec = field(default_factory=EngineSpec)
@@ -167,6 +169,7 @@ class InferenceService:
             name=meta.required_text("name"),
             uid=meta.required_text("uid"),
             generation=meta.integer("generation", 1),
+            creation_timestamp=meta.text("creationTimestamp") or "",
             deletion_timestamp=meta.text("deletionTimestamp"),
             annotations=meta.text_map("annotations"),
             model=_model(spec.part("model")),

@@ -42,6 +42,11 @@ def test_the_shortest_service_reads_as_the_defaults() -> None:
     )
 
 
+def test_the_age_of_a_service_is_read() -> None:
+    service = InferenceService.from_manifest(raw({}, creationTimestamp="2026-11-01T10:00:00Z"))
+    assert service.creation_timestamp == "2026-11-01T10:00:00Z"
+
+
 def test_every_field_of_the_full_sample_is_read() -> None:
     service = InferenceService.from_manifest(sample("full"))
     revision = "0e9e39f249a16976918f6564b8830bc894c89659"
