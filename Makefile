@@ -23,7 +23,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		{ echo "Octavo needs Python 3.11 or newer: set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "python3 -m venv failed; on Debian or Ubuntu: apt-get install -y python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(FIND_LINKS) -c constraints.txt -e '.[operator,engine,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(FIND_LINKS) -c constraints.txt -e '.[operator,gateway,engine,dev]'
 	@touch $@
 
 demo: $(VENV)/.installed ## A real cluster, operator, engine and chat on this machine

@@ -1,45 +1,12 @@
 """Specs on both sides of every rule of the CRD, for the story that shows them to a real API server."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from crd_case import Rule, args, engine, env, model, spec
+from crd_traffic_rules import TRAFFIC_RULES
 
-HUB = "hf://org/name"
 COMMIT = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Specs on both sides of one rule; `says` is part of the message that the bad ones get."""
-
-    says: str
-    good: tuple[Mapping[str, Any], ...]
-    bad: tuple[Mapping[str, Any], ...]
-
-
-def model(uri: str = HUB, **fields: Any) -> dict[str, Any]:
-    return {"model": {"uri": uri, **fields}}
-
-
-def engine(**fields: Any) -> dict[str, Any]:
-    return model() | {"engine": fields}
-
-
-def args(*values: str) -> dict[str, Any]:
-    return engine(extraArgs=list(values))
-
-
-def env(**fields: Any) -> dict[str, Any]:
-    return engine(env=[{"name": "LEVEL", **fields}])
-
-
-def spec(**fields: Any) -> dict[str, Any]:
-    return model() | fields
-
-
 OPERATOR_ARGS = (
     "--model=x", "--served-model-name", "--host", "--port=9", "--port", "--por", "--termination-log=/tmp/x",
-    "--drain-timeout-seconds=1", "--drain-propagation-seconds", "--",
+    "--drain-timeout-seconds=1", "--drain-propagation-seconds", "--gateway-token-file=/tmp/x", "--",
 )  # fmt: skip
 FIELD_ARGS = (
     "--dtype=float32", "--max-model-len", "--block-size=32", "--memory-percent", "--max-num-seqs=4",
@@ -281,26 +248,7 @@ RULES = (
         good=(spec(replicas=0),),
         bad=(spec(replicas=-1),),
     ),
-    Rule(
-        says="spec.drain.timeoutSeconds in body should be less than or equal to 3600",
-        good=(spec(drain={"timeoutSeconds": 3600}),),
-        bad=(spec(drain={"timeoutSeconds": 3601}),),
-    ),
-    Rule(
-        says="spec.drain.endpointPropagationSeconds in body should be less than or equal to 120",
-        good=(spec(drain={"endpointPropagationSeconds": 0}),),
-        bad=(spec(drain={"endpointPropagationSeconds": 121}),),
-    ),
-    Rule(
-        says='supported values: "ClusterIP", "NodePort", "LoadBalancer"',
-        good=(spec(service={"type": "NodePort"}),),
-        bad=(spec(service={"type": "ExternalName"}),),
-    ),
-    Rule(
-        says="spec.disruptionBudget.maxUnavailable in body should be greater than or equal to 0",
-        good=(spec(disruptionBudget={"maxUnavailable": 0}),),
-        bad=(spec(disruptionBudget={"maxUnavailable": -1}),),
-    ),
     Rule(says="spec.model: Required value", good=(spec(),), bad=({},)),
     Rule(says="spec.model.uri: Required value", good=(spec(),), bad=({"model": {}},)),
+    *TRAFFIC_RULES,
 )

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from crd_rules import HUB, RULES, engine, model, spec
+from crd_case import HUB, engine, model, spec
+from crd_rules import RULES
 from kubectl import Kubectl
-from octavo_api.service_status import Condition, LastFailure, ServiceStatus
+from octavo_api.service_status import Condition, LastFailure, RevisionStatus, ServiceStatus
 
 GOOD = tuple(case for rule in RULES for case in rule.good)
 BAD = tuple((case, rule.says) for rule in RULES for case in rule.bad)
@@ -96,7 +97,19 @@ def test_the_shortest_service_shows_every_default(cluster: Kubectl) -> None:
             "scheduling": {"maxRunningRequests": 256},
         },
         "replicas": 1,
-        "rollout": {"progressDeadlineSeconds": 1800},
+        "gateway": {
+            "policy": "PrefixAware",
+            "maxQueuedRequests": 1024,
+            "queueTimeoutSeconds": 60,
+            "retries": 2,
+        },
+        "rollout": {
+            "maxSurge": 1,
+            "maxUnavailable": 0,
+            "progressDeadlineSeconds": 1800,
+            "revisionHistoryLimit": 3,
+            "paused": False,
+        },
         "drain": {"timeoutSeconds": 300, "endpointPropagationSeconds": 10},
         "service": {"type": "ClusterIP"},
         "disruptionBudget": {"maxUnavailable": 1},
@@ -139,6 +152,7 @@ def test_the_status_that_we_write_is_taken(kubectl: Kubectl) -> None:
             url="http://told",
             current_revision="told-1",
             update_revision="told-2",
+            revisions=(RevisionStatus(name="told-1", weight_percent=100, replicas=2, ready_replicas=1),),
             model_commit="12fd25f",
             last_failure=failure,
         ).to_manifest()
@@ -154,8 +168,9 @@ def test_the_status_that_we_write_is_taken(kubectl: Kubectl) -> None:
     )
     taken = kubectl("apply", *arguments, "-f", "-", input=json.dumps(told)).stdout
     status = json.loads(taken)["status"]
-    # The operator's own conditions of other types stay beside the one told here.
-    assert told["status"].pop("conditions")[0] in status.pop("conditions")
+    # The operator's own conditions and revisions of other names stay beside those told here.
+    for entries in ("conditions", "revisions"):
+        assert told["status"].pop(entries)[0] in status.pop(entries)
     assert status == told["status"]
 
 

@@ -13,6 +13,8 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from octavo_api.names import API_VERSION, KIND, PLURAL
+
 Manifest = dict[str, Any]
 
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
@@ -50,6 +52,7 @@ class Resource:
         return "/".join(parts)
 
 
+INFERENCE_SERVICES = Resource(API_VERSION, KIND, PLURAL)
 DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments")
 SERVICES = Resource("v1", "Service", "services")
 PODS = Resource("v1", "Pod", "pods")
@@ -64,8 +67,11 @@ class ApiServer:
         self._client = client
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None) -> "ApiServer":
-        """With a kubeconfig file, or as the service account of this pod when there is none."""
+    async def connect(cls, kubeconfig: str | None, *, max_connections: int = 32) -> "ApiServer":
+        """With a kubeconfig file, or as the service account of this pod when there is none.
+
+        Each watch keeps one connection; 0 connections are as many as it takes.
+        """
         configuration = Configuration()
         if kubeconfig is not None:
             # The official client has no annotations here.
@@ -76,7 +82,7 @@ class ApiServer:
             config.load_incluster_config(  # type: ignore[no-untyped-call]
                 client_configuration=configuration
             )
-        configuration.connection_pool_maxsize = 32
+        configuration.connection_pool_maxsize = max_connections
         return cls(ApiClient(configuration=configuration))
 
     async def close(self) -> None:

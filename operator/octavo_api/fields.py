@@ -47,6 +47,12 @@ class Fields:
             return value
         self._refuse(name, value, "write an integer")
 
+    def boolean(self, name: str, default: bool) -> bool:
+        value = self._raw.get(name)
+        if value is None or isinstance(value, bool):
+            return default if value is None else value
+        self._refuse(name, value, "write true or false")
+
     def quantity_text(self, name: str) -> str | None:
         """A quantity as text; YAML's bare numbers are quantities too."""
         value = self._raw.get(name)

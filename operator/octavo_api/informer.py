@@ -1,4 +1,4 @@
-"""A cache of the objects that carry a label, kept current by list and watch.
+"""A cache of the objects that a selector picks, kept current by list and watch.
 
 It survives what API servers do: expired versions (410), dropped and silent connections, 429 and 5xx.
 Whoever needs an object asks the cache; whoever must act is told which object changed, not how.
@@ -40,16 +40,21 @@ class Expired(Exception):
 
 
 class Informer:
-    """One kind, one label selector. `index_label` names the label whose value `of()` looks up."""
+    """One kind, by labels, by fields, or all of it.
+
+    `index_label` names the label whose value `of()` looks up. A role for objects of certain names also
+    allows to list and watch one of them, with `field_selector` "metadata.name=NAME".
+    """
 
     def __init__(
         self,
         server: ListWatch,
         resource: Resource,
         *,
-        label_selector: str,
-        index_label: str,
         on_change: Callable[[Manifest], None],
+        label_selector: str = "",
+        field_selector: str = "",
+        index_label: str = "",
         namespace: str | None = None,
         silent_after: float = SILENT_AFTER,
     ) -> None:
@@ -57,7 +62,8 @@ class Informer:
         self.synced = asyncio.Event()
         self.last_progress = time.monotonic()
         self._server = server
-        self._selector = label_selector
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        self._selectors = {name: selector for name, selector in selectors.items() if selector}
         self._index_label = index_label
         self._on_change = on_change
         self._namespace = namespace
@@ -104,7 +110,7 @@ class Informer:
 
     async def _list(self) -> None:
         fresh: dict[ObjectName, Manifest] = {}
-        query = {"labelSelector": self._selector, "limit": str(PAGE_SIZE)}
+        query = {**self._selectors, "limit": str(PAGE_SIZE)}
         while True:
             try:
                 page = await self._server.list_page(self.resource, self._namespace, query)
@@ -122,7 +128,7 @@ class Informer:
 
     async def _watch(self) -> None:
         query = {
-            "labelSelector": self._selector,
+            **self._selectors,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": self._version,

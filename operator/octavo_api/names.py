@@ -101,6 +101,7 @@ OPERATOR_FLAGS: Final = frozenset(
         "--termination-log",
         "--drain-propagation-seconds",
         "--drain-timeout-seconds",
+        GATEWAY_TOKEN_FLAG,
     }
 )
 FIELD_FLAGS: Final[dict[str, str]] = {
@@ -136,6 +137,7 @@ class ConditionType(StrEnum):
     PROGRESSING = "Progressing"
     MODEL_READY = "ModelReady"
     ENGINE_READY = "EngineReady"
+    GATEWAY_READY = "GatewayReady"
     # True is bad; absent when all is well, because kstatus and Argo CD read False as trouble too.
     STALLED = "Stalled"
     RECONCILING = "Reconciling"
@@ -180,4 +182,8 @@ class Reason(StrEnum):
     ACCELERATOR_FAULT = "AcceleratorFault"
     CRASH_LOOP = "CrashLoop"
     PROBE_FAILING = "ProbeFailing"
+    GATEWAY_READY = "GatewayReady"
+    GATEWAY_STARTING = "GatewayStarting"
+    GATEWAY_UNAVAILABLE = "GatewayUnavailable"
+    DUPLICATE_SERVED_NAME = "DuplicateServedName"
     OPERATOR_ERROR = "OperatorError"

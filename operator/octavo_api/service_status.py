@@ -33,6 +33,18 @@ class LastFailure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionStatus:
+    """A revision that has pods."""
+
+    name: str
+    """Eight characters of hash, as in the pods' label."""
+    weight_percent: int
+    """The share of new requests that the gateway sends to it; 0 to 100."""
+    replicas: int
+    ready_replicas: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
     observed_generation: int = 0
     conditions: tuple[Condition, ...] = ()
@@ -45,6 +57,7 @@ class ServiceStatus:
     url: str = ""
     current_revision: str = ""
     update_revision: str = ""
+    revisions: tuple[RevisionStatus, ...] = ()
     model_commit: str = ""
     """The commit that an hf:// reference was pinned to; empty for other models."""
     last_failure: LastFailure | None = None
@@ -67,12 +80,13 @@ class ServiceStatus:
             url=fields.text("url") or "",
             current_revision=fields.text("currentRevision") or "",
             update_revision=fields.text("updateRevision") or "",
+            revisions=tuple(_revision(part) for part in fields.parts("revisions")),
             model_commit=fields.part("model").text("commit") or "",
             last_failure=_last_failure(fields.part("lastFailure")) if fields.has("lastFailure") else None,
         )
 
     def to_manifest(self) -> dict[str, Any]:
-        """Empty texts are left out, so that server-side apply removes them."""
+        """Empty texts and lists are left out, so that server-side apply removes them."""
         status: dict[str, Any] = {
             "observedGeneration": self.observed_generation,
             "conditions": [_condition_manifest(condition) for condition in self.conditions],
@@ -89,6 +103,8 @@ class ServiceStatus:
             "updateRevision": self.update_revision,
         }
         status |= {name: text for name, text in texts.items() if text}
+        if self.revisions:
+            status["revisions"] = [_revision_manifest(revision) for revision in self.revisions]
         if self.model_commit:
             status["model"] = {"commit": self.model_commit}
         if self.last_failure is not None:
@@ -115,6 +131,24 @@ def _condition_manifest(condition: Condition) -> dict[str, Any]:
         "message": condition.message,
         "observedGeneration": condition.observed_generation,
         "lastTransitionTime": condition.last_transition_time,
+    }
+
+
+def _revision(fields: Fields) -> RevisionStatus:
+    return RevisionStatus(
+        name=fields.required_text("name"),
+        weight_percent=fields.integer("weightPercent", 0),
+        replicas=fields.integer("replicas", 0),
+        ready_replicas=fields.integer("readyReplicas", 0),
+    )
+
+
+def _revision_manifest(revision: RevisionStatus) -> dict[str, Any]:
+    return {
+        "name": revision.name,
+        "weightPercent": revision.weight_percent,
+        "replicas": revision.replicas,
+        "readyReplicas": revision.ready_replicas,
     }
 
 

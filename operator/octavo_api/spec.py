@@ -9,11 +9,21 @@ from typing import Any, Literal, get_args
 
 from octavo_api.errors import InvalidSpec
 from octavo_api.fields import Fields, Json
+from octavo_api.gateway_spec import GatewaySpec, RateLimit
 from octavo_api.model_source import ClaimModel, FileModel, HubModel, ModelSource, parse_model_uri
 from octavo_api.quantity import parse_quantity
 from octavo_api.service_status import ServiceStatus
 
-__all__ = ["ClaimModel", "FileModel", "HubModel", "InferenceService", "InvalidSpec", "ModelSource"]
+__all__ = [
+    "ClaimModel",
+    "FileModel",
+    "GatewaySpec",
+    "HubModel",
+    "InferenceService",
+    "InvalidSpec",
+    "ModelSource",
+    "RateLimit",
+]
 
 Dtype = Literal["Auto", "BF16", "FP16", "FP32"]
 ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer"]
@@ -98,7 +108,11 @@ class PodSpecOverrides:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutSpec:
+    max_surge: int = 1
+    max_unavailable: int = 0
     progress_deadline_seconds: int = 1800
+    revision_history_limit: int = 3
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +139,8 @@ class InferenceService:
     uid: str
     generation: int
     model: ModelSpec
+    creation_timestamp: str = ""
+    """As in the metadata: RFC 3339, whole seconds."""
     deletion_timestamp: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
     engine: EngineSpec = field(default_factory=EngineSpec)
@@ -132,6 +148,7 @@ class InferenceService:
     accelerator: AcceleratorSpec | None = None
     pod: PodSpecOverrides = field(default_factory=PodSpecOverrides)
     replicas: int = 1
+    gateway: GatewaySpec = field(default_factory=GatewaySpec)
     rollout: RolloutSpec = field(default_factory=RolloutSpec)
     drain: DrainSpec = field(default_factory=DrainSpec)
     service: ServiceSpec = field(default_factory=ServiceSpec)
@@ -152,6 +169,7 @@ class InferenceService:
             name=meta.required_text("name"),
             uid=meta.required_text("uid"),
             generation=meta.integer("generation", 1),
+            creation_timestamp=meta.text("creationTimestamp") or "",
             deletion_timestamp=meta.text("deletionTimestamp"),
             annotations=meta.text_map("annotations"),
             model=_model(spec.part("model")),
@@ -160,6 +178,7 @@ class InferenceService:
             accelerator=_accelerator(spec.part("accelerator")) if spec.has("accelerator") else None,
             pod=_pod(spec.part("pod")),
             replicas=spec.integer("replicas", 1),
+            gateway=GatewaySpec.from_fields(spec.part("gateway")),
             rollout=_rollout(spec.part("rollout")),
             drain=_drain(spec.part("drain")),
             service=_service(spec.part("service")),
@@ -244,8 +263,16 @@ def _pod(fields: Fields) -> PodSpecOverrides:
 
 
 def _rollout(fields: Fields) -> RolloutSpec:
-    deadline = fields.integer("progressDeadlineSeconds", RolloutSpec().progress_deadline_seconds)
-    return RolloutSpec(progress_deadline_seconds=deadline)
+    default = RolloutSpec()
+    return RolloutSpec(
+        max_surge=fields.integer("maxSurge", default.max_surge),
+        max_unavailable=fields.integer("maxUnavailable", default.max_unavailable),
+        progress_deadline_seconds=fields.integer(
+            "progressDeadlineSeconds", default.progress_deadline_seconds
+        ),
+        revision_history_limit=fields.integer("revisionHistoryLimit", default.revision_history_limit),
+        paused=fields.boolean("paused", default.paused),
+    )
 
 
 def _drain(fields: Fields) -> DrainSpec:

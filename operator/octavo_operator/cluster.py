@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from octavo_api.api_server import DEPLOYMENTS, SECRETS, ApiError, ApiServer, Resource
+from octavo_api.api_server import DEPLOYMENTS, INFERENCE_SERVICES, SECRETS, ApiError, ApiServer
 from octavo_api.errors import InvalidSpec
 from octavo_api.model_source import HubModel
 from octavo_api.names import (
@@ -14,7 +14,6 @@ from octavo_api.names import (
     KIND,
     LABEL_MANAGED_BY,
     LABEL_SERVICE,
-    PLURAL,
     TOKEN_SECRET_KEY,
     Reason,
 )
@@ -40,7 +39,6 @@ from octavo_operator.work_queue import RetryLater
 
 log = logging.getLogger(__name__)
 
-INFERENCE_SERVICES = Resource(API_VERSION, KIND, PLURAL)
 # Conflicts, throttling, no answer: to be tried again and of no interest to the user.
 PASSING = frozenset({0, 404, 409, 429})
 

@@ -65,8 +65,15 @@ def test_the_crd_knows_the_tokens_that_a_step_computes_by_default() -> None:
 
 
 def test_the_crd_bounds_the_name_so_that_children_fit() -> None:
-    (length, _) = schema()["x-kubernetes-validations"]
+    (length, _, _) = schema()["x-kubernetes-validations"]
     assert length["rule"] == f"size(self.metadata.name) <= {names.MAX_NAME_LENGTH}"
+
+
+def test_the_crd_refuses_the_name_of_the_gateway_and_its_token_as_keys() -> None:
+    (_, _, reserved) = schema()["x-kubernetes-validations"]
+    assert reserved["rule"] == f"self.metadata.name != '{names.GATEWAY_NAME}'"
+    (_, token) = rules("spec.gateway.auth.apiKeysSecretRef.name")
+    assert QUOTED.findall(token) == [names.GATEWAY_TOKEN_SUFFIX]
 
 
 def test_the_operator_runs_under_its_names() -> None:

@@ -61,3 +61,9 @@ def test_the_script_in_the_engine_image_is_the_one_that_pip_would_write() -> Non
     module, function = scripts["octavo"].split(":")
     dockerfile = (ROOT / "engine/Dockerfile").read_text()
     assert f"'from {module} import {function}'" in dockerfile and f"'sys.exit({function}())'" in dockerfile
+
+
+def test_the_operator_s_image_runs_the_gateway_too() -> None:
+    dockerfile = (ROOT / "operator/Dockerfile").read_text()
+    assert "*extras['operator'], *extras['gateway']" in dockerfile
+    assert "COPY operator /app/" in dockerfile and (ROOT / "operator/octavo_gateway/__main__.py").exists()

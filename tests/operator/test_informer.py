@@ -149,3 +149,26 @@ async def test_our_own_write_is_in_the_cache_before_the_watch_brings_it() -> Non
         live = it.informer.get("n", "a")
         assert live is not None and live["metadata"]["labels"]["colour"] == "blue"
         assert it.told == ["a"]
+
+
+async def test_it_may_watch_one_object_by_its_name_or_a_whole_kind() -> None:
+    async with scripted_api_server() as (server, client):
+        server.put("a")
+        server.put("b")
+        told: list[str] = []
+        informer = Informer(
+            client,
+            PODS,
+            field_selector="metadata.name=a",
+            on_change=lambda one: told.append(one["metadata"]["name"]),
+        )
+        task = asyncio.create_task(informer.run())
+        await until(lambda: server.num_open_watches == 1)
+        server.put("b")
+        server.put("a")
+        await until(lambda: told == ["a", "a"])
+        assert informer.get("n", "b") is None
+        queries = [*server.lists, *server.watches]
+        assert {query.get("fieldSelector") for query in queries} == {"metadata.name=a"}
+        assert not any("labelSelector" in query for query in queries)
+        task.cancel()

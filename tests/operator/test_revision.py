@@ -14,7 +14,8 @@ from octavo_operator.revision import existing, inputs_of, thawed
     "spec",
     [
         {"replicas": 5},
-        {"rollout": {"progressDeadlineSeconds": 60}},
+        {"rollout": {"progressDeadlineSeconds": 60, "maxSurge": 2, "paused": True}},
+        {"gateway": {"retries": 0, "auth": {"apiKeysSecretRef": {"name": "keys"}}}},
         {"service": {"type": "NodePort"}},
         {"disruptionBudget": {"maxUnavailable": 2}},
         {"model": {"uri": "hf://org/name", "dtype": "Auto"}},

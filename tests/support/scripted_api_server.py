@@ -1,8 +1,8 @@
-"""An HTTP server that speaks list and watch for one kind, and misbehaves on request."""
+"""An HTTP server that speaks list and watch, and misbehaves on request."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,6 +20,8 @@ def item(name: str, version: int, **labels: str) -> Item:
 
 
 class ScriptedApiServer:
+    """The objects of one kind."""
+
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
         self.version = 1
@@ -27,7 +29,9 @@ class ScriptedApiServer:
         self.watches: list[dict[str, str]] = []
         self.list_failures: list[web.Response] = []
         self.watch_failures: list[web.Response] = []
-        self._streams: list[asyncio.Queue[Item | None]] = []
+        self.refuse_all = False
+        """As a role that does not allow the kind."""
+        self._streams: list[tuple[asyncio.Queue[Item | None], str]] = []
 
     def put(self, name: str, *, silently: bool = False, **labels: str) -> None:
         """`silently`: no watch hears of it."""
@@ -37,6 +41,15 @@ class ScriptedApiServer:
         if not silently:
             self.send({"type": kind, "object": self.items[name]})
 
+    def put_manifest(self, manifest: Item) -> None:
+        """With its version set, as the API server does it."""
+        self.version += 1
+        name = manifest["metadata"]["name"]
+        kind = "MODIFIED" if name in self.items else "ADDED"
+        metadata = {"uid": f"uid-{name}", **manifest["metadata"], "resourceVersion": str(self.version)}
+        self.items[name] = {**manifest, "metadata": metadata}
+        self.send({"type": kind, "object": self.items[name]})
+
     def remove(self, name: str, *, silently: bool = False) -> None:
         self.version += 1
         gone = self.items.pop(name)
@@ -45,18 +58,21 @@ class ScriptedApiServer:
             self.send({"type": "DELETED", "object": gone})
 
     def send(self, event: Item) -> None:
-        for stream in self._streams:
-            stream.put_nowait(event)
+        for stream, selector in self._streams:
+            if _is_selected(event["object"], selector):
+                stream.put_nowait(event)
 
     def drop_watches(self) -> None:
-        for stream in self._streams:
+        for stream, _ in self._streams:
             stream.put_nowait(None)
 
     @property
     def num_open_watches(self) -> int:
         return len(self._streams)
 
-    async def _pods(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if self.refuse_all:
+            return failure(403, "Forbidden")
         return await self._watch(request) if "watch" in request.query else self._list(request)
 
     def _list(self, request: web.Request) -> web.Response:
@@ -64,7 +80,9 @@ class ScriptedApiServer:
         if self.list_failures:
             return self.list_failures.pop(0)
         start, limit = int(request.query.get("continue", 0)), int(request.query["limit"])
-        everything = sorted(self.items.values(), key=lambda one: str(one["metadata"]["name"]))
+        selector = request.query.get("fieldSelector", "")
+        selected = [one for one in self.items.values() if _is_selected(one, selector)]
+        everything = sorted(selected, key=lambda one: str(one["metadata"]["name"]))
         metadata = {"resourceVersion": str(self.version)}
         if start + limit < len(everything):
             metadata["continue"] = str(start + limit)
@@ -77,13 +95,19 @@ class ScriptedApiServer:
         response = web.StreamResponse()
         await response.prepare(request)
         stream: asyncio.Queue[Item | None] = asyncio.Queue()
-        self._streams.append(stream)
+        subscription = stream, request.query.get("fieldSelector", "")
+        self._streams.append(subscription)
         try:
             while (event := await stream.get()) is not None:
                 await response.write(json.dumps(event).encode() + b"\n")
         finally:
-            self._streams.remove(stream)
+            self._streams.remove(subscription)
         return response
+
+
+def _is_selected(one: Item, field_selector: str) -> bool:
+    name = one.get("metadata", {}).get("name")
+    return not field_selector or name is None or field_selector == f"metadata.name={name}"
 
 
 def failure(status: int, reason: str, **headers: str) -> web.Response:
@@ -92,17 +116,25 @@ def failure(status: int, reason: str, **headers: str) -> web.Response:
 
 @asynccontextmanager
 async def scripted_api_server() -> AsyncIterator[tuple[ScriptedApiServer, ApiServer]]:
-    scripted = ScriptedApiServer()
+    """All pods, for an informer alone."""
+    pods = ScriptedApiServer()
+    async with scripted_cluster({"/api/v1/pods": pods}) as (client, _):
+        yield pods, client
+
+
+@asynccontextmanager
+async def scripted_cluster(kinds: Mapping[str, ScriptedApiServer]) -> AsyncIterator[tuple[ApiServer, str]]:
+    """`kinds` by path, e.g. /api/v1/namespaces/n/pods; also gives the URL."""
     app = web.Application()
-    app.router.add_get("/api/v1/pods", scripted._pods)
+    for path, kind in kinds.items():
+        app.router.add_get(path, kind.answer)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    client = ApiServer(ApiClient(configuration=Configuration(host=f"http://127.0.0.1:{port}")))
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    client = ApiServer(ApiClient(configuration=Configuration(host=url)))
     try:
-        yield scripted, client
+        yield client, url
     finally:
         await client.close()
         await runner.cleanup()

@@ -7,7 +7,8 @@ import pytest
 from crd import Schema, sample, schema, walk, with_defaults
 from recorded import Recorded
 
-from octavo_api.service_status import Condition, LastFailure, ServiceStatus
+from octavo_api.gateway_spec import RoutingPolicy
+from octavo_api.service_status import Condition, LastFailure, RevisionStatus, ServiceStatus
 from octavo_api.spec import Dtype, InferenceService, ServiceType
 
 NODES = dict(walk(schema()))
@@ -62,6 +63,7 @@ def test_the_status_is_written_and_read_in_full() -> None:
         url="http://told",
         current_revision="told-1",
         update_revision="told-2",
+        revisions=(RevisionStatus(name="told-1", weight_percent=100, replicas=2, ready_replicas=1),),
         model_commit="12fd25f",
         last_failure=failure,
     ).to_manifest()
@@ -83,7 +85,12 @@ def test_the_schemas_defaults_are_those_of_the_reader(spec: Schema) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "choices"), [("spec.model.dtype", get_args(Dtype)), ("spec.service.type", get_args(ServiceType))]
+    ("path", "choices"),
+    [
+        ("spec.model.dtype", get_args(Dtype)),
+        ("spec.service.type", get_args(ServiceType)),
+        ("spec.gateway.policy", get_args(RoutingPolicy)),
+    ],
 )
 def test_choices_are_the_same(path: str, choices: tuple[str, ...]) -> None:
     assert tuple(NODES[path]["enum"]) == choices

@@ -3,7 +3,7 @@
 import pytest
 
 from octavo_api.names import ConditionType
-from octavo_api.service_status import Condition, LastFailure, ServiceStatus
+from octavo_api.service_status import Condition, LastFailure, RevisionStatus, ServiceStatus
 
 READY = Condition(
     type="Ready",
@@ -25,6 +25,10 @@ FULL = ServiceStatus(
     url="http://a.b.svc",
     current_revision="a-1",
     update_revision="a-2",
+    revisions=(
+        RevisionStatus(name="a-1", weight_percent=75, replicas=3, ready_replicas=3),
+        RevisionStatus(name="a-2", weight_percent=25, replicas=1, ready_replicas=0),
+    ),
     model_commit="12fd25f",
     last_failure=LastFailure(
         reason="OutOfMemory", pod="a-2-x", container="engine", exit_code=66, message="the weights need 3 GiB"

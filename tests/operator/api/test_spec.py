@@ -12,12 +12,14 @@ from octavo_api.spec import (
     EngineSpec,
     EnvVar,
     FileModel,
+    GatewaySpec,
     HubModel,
     InferenceService,
     InvalidSpec,
     KVCacheSpec,
     ModelSpec,
     PodSpecOverrides,
+    RateLimit,
     ResourcesSpec,
     RolloutSpec,
     SchedulingSpec,
@@ -38,6 +40,11 @@ def test_the_shortest_service_reads_as_the_defaults() -> None:
         generation=2,
         model=ModelSpec(uri="hf://org/name", source=HubModel(repo="org/name")),
     )
+
+
+def test_the_age_of_a_service_is_read() -> None:
+    service = InferenceService.from_manifest(raw({}, creationTimestamp="2026-11-01T10:00:00Z"))
+    assert service.creation_timestamp == "2026-11-01T10:00:00Z"
 
 
 def test_every_field_of_the_full_sample_is_read() -> None:
@@ -71,7 +78,24 @@ def test_every_field_of_the_full_sample_is_read() -> None:
         accelerator=AcceleratorSpec(resource_name="nvidia.com/gpu", product="NVIDIA-H100-80GB-HBM3"),
         pod=full_pod(),
         replicas=2,
-        rollout=RolloutSpec(progress_deadline_seconds=3600),
+        gateway=GatewaySpec(
+            policy="LeastLoaded",
+            max_queued_requests=256,
+            queue_timeout_seconds=120,
+            retries=3,
+            api_keys_secret="llama-keys",
+            rate_limits=(
+                RateLimit(requests_per_minute=60, tokens_per_minute=100_000),
+                RateLimit(key="search", tokens_per_minute=1_000_000),
+            ),
+        ),
+        rollout=RolloutSpec(
+            max_surge=2,
+            max_unavailable=1,
+            progress_deadline_seconds=3600,
+            revision_history_limit=5,
+            paused=True,
+        ),
         drain=DrainSpec(timeout_seconds=600, endpoint_propagation_seconds=15),
         service=ServiceSpec(type="LoadBalancer", annotations={"example.com/load-balancer": "internal"}),
         disruption_budget=DisruptionBudgetSpec(max_unavailable=2),
@@ -141,6 +165,14 @@ def test_the_served_name_is_the_services_own_unless_given() -> None:
         ({"resources": {"memory": "16GB"}}, "spec.resources.memory", "write a Kubernetes quantity"),
         ({"resources": {"cpu": 0}}, "spec.resources.cpu", "must be more than zero"),
         ({"service": {"type": "ExternalName"}}, "spec.service.type", "ClusterIP"),
+        ({"gateway": {"policy": "RoundRobin"}}, "spec.gateway.policy", "PrefixAware, LeastLoaded"),
+        ({"gateway": {"auth": {}}}, "spec.gateway.auth.apiKeysSecretRef.name", "is required"),
+        (
+            {"gateway": {"rateLimits": [{"key": "a"}]}},
+            "spec.gateway.rateLimits[0].requestsPerMinute",
+            "limits nothing",
+        ),
+        ({"rollout": {"paused": "yes"}}, "spec.rollout.paused", "write true or false"),
     ],
 )
 def test_what_the_schema_let_through_is_refused_by_its_field(
