@@ -13,6 +13,8 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from octavo_api.names import API_VERSION, KIND, PLURAL
+
 Manifest = dict[str, Any]
 
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
@@ -50,11 +52,15 @@ class Resource:
         return "/".join(parts)
 
 
+INFERENCE_SERVICES = Resource(API_VERSION, KIND, PLURAL)
 DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments")
 SERVICES = Resource("v1", "Service", "services")
 PODS = Resource("v1", "Pod", "pods")
 SECRETS = Resource("v1", "Secret", "secrets")
 DISRUPTION_BUDGETS = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+SERVICE_ACCOUNTS = Resource("v1", "ServiceAccount", "serviceaccounts")
+ROLES = Resource("rbac.authorization.k8s.io/v1", "Role", "roles")
+ROLE_BINDINGS = Resource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 
 
 class ApiServer:
@@ -98,6 +104,10 @@ class ApiServer:
             # A list leaves out of its items what it says of itself.
             item["apiVersion"], item["kind"] = resource.api_version, resource.kind
         return page
+
+    async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        """Never over an object that is there: that raises ApiError 409."""
+        return await self.request("POST", resource.path(namespace), body=manifest)
 
     async def apply(self, path: str, manifest: Manifest, *, field_manager: str) -> Manifest:
         """Server-side apply; fields that another manager holds become ours."""
