@@ -58,6 +58,9 @@ SERVICES = Resource("v1", "Service", "services")
 PODS = Resource("v1", "Pod", "pods")
 SECRETS = Resource("v1", "Secret", "secrets")
 DISRUPTION_BUDGETS = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+SERVICE_ACCOUNTS = Resource("v1", "ServiceAccount", "serviceaccounts")
+ROLES = Resource("rbac.authorization.k8s.io/v1", "Role", "roles")
+ROLE_BINDINGS = Resource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 
 
 class ApiServer:
@@ -104,6 +107,10 @@ class ApiServer:
             # A list leaves out of its items what it says of itself.
             item["apiVersion"], item["kind"] = resource.api_version, resource.kind
         return page
+
+    async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        """Never over an object that is there: that raises ApiError 409."""
+        return await self.request("POST", resource.path(namespace), body=manifest)
 
     async def apply(self, path: str, manifest: Manifest, *, field_manager: str) -> Manifest:
         """Server-side apply; fields that another manager holds become ours."""

@@ -48,6 +48,8 @@ GATEWAY_PORT: Final = 8080
 GATEWAY_TLS_PORT: Final = 8443
 GATEWAY_ADMIN_PORT: Final = 8081
 SERVICE_TLS_PORT: Final = 443
+PORT_NAME_TLS: Final = "https"
+PORT_NAME_ADMIN: Final = "admin"
 ENGINE_UID: Final = 10001
 MODEL_MOUNT: Final = "/model"
 """Where the folder of a pvc:// or file:// model appears in the pod, read-only."""
@@ -57,6 +59,7 @@ TERMINATION_LOG: Final = "/dev/termination-log"
 TOKEN_SECRET_KEY: Final = "token"  # noqa: S105 - the key's name, not a token
 GATEWAY_TOKEN_SUFFIX: Final = "-gateway-token"  # noqa: S105 - the end of a Secret's name, not a token
 GATEWAY_TOKEN_MOUNT: Final = "/var/run/octavo/gateway"  # noqa: S105
+GATEWAY_TLS_MOUNT: Final = "/var/run/octavo/tls"
 GATEWAY_TOKEN_FLAG: Final = "--gateway-token-file"  # noqa: S105
 MAX_NAME_LENGTH: Final = 40
 """Children add a dash and eight characters of hash; pods add seventeen more."""

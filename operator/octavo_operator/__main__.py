@@ -15,11 +15,12 @@ import kopf
 from octavo_api.api_server import ApiServer
 from octavo_operator.children import Children
 from octavo_operator.cluster import Cluster, is_served, read_token
+from octavo_operator.gateway_reconcile import reconcile_gateway
 from octavo_operator.handlers import kopf_settings, registry_for
 from octavo_operator.health import health_app, serve_health
 from octavo_operator.hub import Hub
 from octavo_operator.hub_client import ask_hub
-from octavo_operator.observed import ObjectKey
+from octavo_operator.observed import GatewayKey, Key
 from octavo_operator.reconcile import reconcile
 from octavo_operator.settings import Settings
 from octavo_operator.work_queue import WorkQueue
@@ -33,10 +34,12 @@ async def run(settings: Settings) -> None:
     """Until SIGTERM or SIGINT, which kopf takes; raises when a part of the operator dies."""
     server = await ApiServer.connect(settings.kubeconfig)
 
-    async def visit(key: ObjectKey) -> float | None:
+    async def visit(key: Key) -> float | None:
+        if isinstance(key, GatewayKey):
+            return await reconcile_gateway(key, cluster.gateways, queue.add, settings.resync_seconds)
         return await reconcile(key, cluster, datetime.now(UTC), settings.resync_seconds)
 
-    queue = WorkQueue[ObjectKey](visit)
+    queue = WorkQueue[Key](visit)
     children = Children(server, queue.add)
     hub = Hub(
         ask=lambda model, token: ask_hub(settings.hub_endpoint, model, token),
@@ -78,7 +81,7 @@ async def _wait(stopping: asyncio.Event) -> None:
     await stopping.wait()
 
 
-async def _watch_services(server: ApiServer, queue: WorkQueue[ObjectKey], stopping: asyncio.Event) -> None:
+async def _watch_services(server: ApiServer, queue: WorkQueue[Key], stopping: asyncio.Event) -> None:
     # kopf looks for the kind once, at its start.
     while not await is_served(server):
         log.warning("waiting for the CRD of InferenceServices: kubectl apply -k crds")

@@ -1,21 +1,38 @@
-"""The informers of an InferenceService's children, and how a child leads back to its service."""
+"""The informers of InferenceServices, their children and gateways; how an object leads back to its key."""
 
 import asyncio
 from collections.abc import Callable
 
-from octavo_api.api_server import DEPLOYMENTS, DISRUPTION_BUDGETS, PODS, SERVICES, Resource
+from octavo_api.api_server import (
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    INFERENCE_SERVICES,
+    PODS,
+    ROLE_BINDINGS,
+    ROLES,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+    Resource,
+)
 from octavo_api.informer import Informer, ListWatch
-from octavo_api.names import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_SERVICE
-from octavo_operator.observed import Manifest, ObjectKey
+from octavo_api.names import FIELD_MANAGER, GATEWAY_NAME, LABEL_APP, LABEL_MANAGED_BY, LABEL_SERVICE
+from octavo_operator.observed import GatewayKey, Key, Manifest, ObjectKey
 
 OURS = f"{LABEL_MANAGED_BY}={FIELD_MANAGER}"
 
 
 class Children:
-    def __init__(self, server: ListWatch, on_change: Callable[[ObjectKey], None]) -> None:
+    def __init__(self, server: ListWatch, on_change: Callable[[Key], None]) -> None:
         def tell(item: Manifest) -> None:
-            if name := (item["metadata"].get("labels") or {}).get(LABEL_SERVICE):
-                on_change(ObjectKey(item["metadata"]["namespace"], name))
+            metadata = item["metadata"]
+            labels = metadata.get("labels") or {}
+            if name := labels.get(LABEL_SERVICE):
+                on_change(ObjectKey(metadata["namespace"], name))
+            elif labels.get(LABEL_APP) == GATEWAY_NAME:
+                on_change(GatewayKey(metadata["namespace"]))
+
+        def tell_gateway(item: Manifest) -> None:
+            on_change(GatewayKey(item["metadata"]["namespace"]))
 
         def informer(resource: Resource, label_selector: str) -> Informer:
             return Informer(
@@ -30,7 +47,13 @@ class Children:
         self.services = informer(SERVICES, OURS)
         self.budgets = informer(DISRUPTION_BUDGETS, OURS)
         self.pods = informer(PODS, LABEL_SERVICE)
-        self.all = (self.deployments, self.services, self.budgets, self.pods)
+        access = tuple(informer(resource, OURS) for resource in (SERVICE_ACCOUNTS, ROLES, ROLE_BINDINGS))
+        self.of_gateway = (self.deployments, self.services, self.budgets, *access)
+        # A service's own visits come from kopf; these are for what the services of a namespace share.
+        self.inference_services = Informer(
+            server, INFERENCE_SERVICES, label_selector="", index_label="", on_change=tell_gateway
+        )
+        self.all = (*self.of_gateway, self.pods, self.inference_services)
 
     async def run(self) -> None:
         """Until cancelled."""

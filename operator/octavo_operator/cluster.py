@@ -2,7 +2,8 @@
 
 import base64
 import logging
-from dataclasses import dataclass
+import secrets
+from functools import partial
 from typing import Any
 
 from octavo_api.api_server import DEPLOYMENTS, INFERENCE_SERVICES, SECRETS, ApiError, ApiServer
@@ -15,11 +16,11 @@ from octavo_api.names import (
     LABEL_MANAGED_BY,
     LABEL_SERVICE,
     TOKEN_SECRET_KEY,
-    Reason,
 )
 from octavo_api.service_status import ServiceStatus
 from octavo_api.spec import InferenceService
 from octavo_operator.children import Children
+from octavo_operator.gateways import Gateways
 from octavo_operator.hub import Hub, SecretMissing
 from octavo_operator.observed import (
     EngineDeployment,
@@ -28,25 +29,16 @@ from octavo_operator.observed import (
     ObjectKey,
     Observed,
     OperatorDefaults,
-    Refusal,
     Resolution,
     Resolved,
 )
 from octavo_operator.ownership import Ownership, ownership
 from octavo_operator.plan import Plan
+from octavo_operator.render.gateway_token import token_secret_name
 from octavo_operator.revision import existing
-from octavo_operator.work_queue import RetryLater
+from octavo_operator.writer import Outcome, Writer
 
 log = logging.getLogger(__name__)
-
-# Conflicts, throttling, no answer: to be tried again and of no interest to the user.
-PASSING = frozenset({0, 404, 409, 429})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    refusals: tuple[Refusal, ...] = ()
-    retry: RetryLater | None = None
 
 
 class Cluster:
@@ -55,6 +47,8 @@ class Cluster:
         self._children = children
         self._hub = hub
         self._defaults = defaults
+        self._writer = Writer(server, children)
+        self.gateways = Gateways(children, self._writer, defaults.gateway)
 
     async def observe(self, key: ObjectKey, *, fresh: bool = False) -> Observed:
         """The service itself is always read anew; the children come from the informers unless `fresh`."""
@@ -82,8 +76,17 @@ class Cluster:
             deployments=deployments,
             others=tuple(item for item in others if _is_ours(item, key.name, uid)),
             pods=tuple(EnginePod.from_manifest(item) for item in self._children.pods.of(*key)),
+            has_token=await self._has_token(key, uid),
+            fresh_token=secrets.token_urlsafe(32),
+            gateway=self.gateways.observe(key.namespace),
             defaults=self._defaults,
         )
+
+    async def _has_token(self, key: ObjectKey, uid: str) -> bool:
+        """Asked for by name: Secrets are neither listed nor watched."""
+        secret = await self._server.get(SECRETS, key.namespace, token_secret_name(key.name))
+        is_whole = secret is not None and TOKEN_SECRET_KEY in (secret.get("data") or {})
+        return secret is not None and is_whole and _is_ours(secret, key.name, uid)
 
     async def _list_deployments(self, key: ObjectKey) -> tuple[Manifest, ...]:
         selector = f"{LABEL_SERVICE}={key.name},{LABEL_MANAGED_BY}={FIELD_MANAGER}"
@@ -102,54 +105,13 @@ class Cluster:
 
     async def execute(self, observed: Observed, todo: Plan) -> Outcome:
         """Every child is tried, whatever happens to the one before."""
-        refusals: list[Refusal] = []
-        retry: RetryLater | None = None
-        for manifest in todo.apply:
-            name = f"{manifest['kind']} {manifest['metadata']['name']}"
-            try:
-                await self._apply(observed, manifest)
-                log.info("%s: applied %s", observed.key, name)
-            except NameTaken as error:
-                refusals.append(
-                    Refusal(child=name, reason=Reason.NAME_TAKEN, message=str(error), terminal=True)
-                )
-            except RetryLater as error:
-                retry = error
-            except ApiError as error:
-                if error.status in PASSING or error.status >= 500:
-                    retry = RetryLater(f"{name}: {error}", error.retry_after)
-                if error.status not in PASSING:
-                    refusals.append(_refusal(name, error))
+        whose = partial(ownership, service_name=observed.key.name, service_uid=observed.uid)
+        outcome = await self._writer.write(observed.key, whose, create=todo.create, apply=todo.apply)
         for deployment in todo.delete:
             uid = deployment.manifest["metadata"]["uid"]
             await self._server.delete(DEPLOYMENTS, observed.key.namespace, deployment.name, uid=uid)
             log.info("%s: deleted Deployment %s: its revision is replaced", observed.key, deployment.name)
-        return Outcome(refusals=tuple(refusals), retry=retry)
-
-    async def _apply(self, observed: Observed, manifest: Manifest) -> None:
-        informer = self._children.of_kind(manifest["kind"])
-        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-        live = informer.get(namespace, name) or await self._server.get(informer.resource, namespace, name)
-        metadata = manifest["metadata"]
-        if live is not None:
-            match ownership(live, service_name=observed.key.name, service_uid=observed.uid):
-                case Ownership.FOREIGN:
-                    raise NameTaken(
-                        "an object of this name exists and is not ours; delete or rename it, "
-                        "or give the InferenceService another name"
-                    )
-                case Ownership.LEFTOVER:
-                    raise RetryLater(
-                        f"{manifest['kind']} {name} of a deleted namesake is being collected", 2.0
-                    )
-            # With the uid nobody else's object can slip in between the look and the write.
-            metadata = {**metadata, "uid": live["metadata"]["uid"]}
-        written = await self._server.apply(
-            informer.resource.path(namespace, name),
-            {**manifest, "metadata": metadata},
-            field_manager=FIELD_MANAGER,
-        )
-        informer.remember(written)
+        return outcome
 
     async def apply_status(self, observed: Observed, status: ServiceStatus) -> None:
         """Writes on change only."""
@@ -166,10 +128,6 @@ class Cluster:
         await self._server.apply(path, body, field_manager=FIELD_MANAGER)
 
 
-class NameTaken(Exception):
-    """A child's name belongs to somebody else's object."""
-
-
 def _parse(raw: Manifest) -> tuple[InferenceService | None, str]:
     try:
         return InferenceService.from_manifest(raw), ""
@@ -179,15 +137,6 @@ def _parse(raw: Manifest) -> tuple[InferenceService | None, str]:
 
 def _is_ours(item: Manifest, service_name: str, service_uid: str) -> bool:
     return ownership(item, service_name=service_name, service_uid=service_uid) is Ownership.OURS
-
-
-def _refusal(child: str, error: ApiError) -> Refusal:
-    reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in error.message else Reason.ADMISSION_REFUSED
-    if error.status == 422 and "immutable" in error.message:
-        reason = Reason.IMMUTABLE_CHILD_CONFLICT
-    remedy = "change spec as the message says" if error.status in (400, 422) else "ask who runs the cluster"
-    message = f"the API server refuses it ({error.status}): {error.message}; {remedy}"
-    return Refusal(child=child, reason=reason, message=message, terminal=error.status in (400, 422))
 
 
 async def is_served(server: ApiServer) -> bool:

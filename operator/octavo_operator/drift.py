@@ -22,6 +22,8 @@ MERGE_KEYS: Mapping[str, str] = {
     "ownerReferences": "uid",
     "imagePullSecrets": "name",
 }
+# Written whole, and the API server adds nothing inside: what stands there beside ours changes its meaning.
+EXACT = frozenset({"rules", "selector"})
 QUANTITIES = frozenset({"requests", "limits", "sizeLimit"})
 
 
@@ -36,6 +38,8 @@ def stamped(manifest: Manifest) -> Manifest:
 
 def holds(live: Any, wanted: Any, field: str = "", inside: str = "") -> bool:
     """Whether every field of `wanted` has that value in `live`."""
+    if field in EXACT:
+        return bool(live == wanted)
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(
             holds(live.get(name), value, name, field) for name, value in wanted.items()

@@ -6,7 +6,7 @@ import time
 from aiohttp import web
 
 from octavo_api.informer import LONGEST_WAIT, SILENT_AFTER, Informer
-from octavo_operator.observed import ObjectKey
+from octavo_operator.observed import Key
 from octavo_operator.work_queue import WorkQueue
 
 # Every informer hears something, or tries again, well within this.
@@ -15,7 +15,7 @@ LONGEST_VISIT = 180.0
 LONGEST_QUEUE = 180.0
 
 
-def troubles(informers: tuple[Informer, ...], queue: WorkQueue[ObjectKey]) -> list[str]:
+def troubles(informers: tuple[Informer, ...], queue: WorkQueue[Key]) -> list[str]:
     """Empty when the operator makes progress. An absent API server is not our trouble."""
     now = time.monotonic()
     found = [
@@ -30,7 +30,7 @@ def troubles(informers: tuple[Informer, ...], queue: WorkQueue[ObjectKey]) -> li
     return found
 
 
-def health_app(informers: tuple[Informer, ...], queue: WorkQueue[ObjectKey]) -> web.Application:
+def health_app(informers: tuple[Informer, ...], queue: WorkQueue[Key]) -> web.Application:
     async def healthz(_: web.Request) -> web.Response:
         found = troubles(informers, queue)
         return web.Response(text="\n".join(found) or "ok", status=503 if found else 200)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from octavo_api.names import CONTAINER_NAME, LABEL_REVISION, Reason
+from octavo_api.names import CONTAINER_NAME, GATEWAY_NAME, LABEL_REVISION, Reason
 from octavo_api.service_status import ServiceStatus
 from octavo_api.spec import InferenceService
+from octavo_operator.gateway_seen import GatewaySeen
 
 Manifest = dict[str, Any]
 ChildKind = Literal["Deployment", "Service", "PodDisruptionBudget"]
@@ -24,6 +25,28 @@ class ObjectKey(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+class GatewayKey(NamedTuple):
+    """The gateway of a namespace, which all its services share."""
+
+    namespace: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{GATEWAY_NAME}"
+
+
+Key = ObjectKey | GatewayKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayDefaults:
+    """How the operator runs every namespace's gateway; a change rolls them all."""
+
+    image: str = "octavo-operator"
+    replicas: int = 2
+    tls_secret: str | None = None
+    """A Secret of type kubernetes.io/tls in the gateway's namespace; clients then speak HTTPS."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorDefaults:
     """What the operator adds to a new revision; an existing one keeps what it was made with."""
@@ -31,6 +54,8 @@ class OperatorDefaults:
     engine_image: str
     model_root: str | None = None
     hub_endpoint: str | None = None
+    gateway: GatewayDefaults = field(default_factory=GatewayDefaults)
+    """No part of a revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,4 +218,9 @@ class Observed:
     others: tuple[Manifest, ...] = ()
     """The Service and the PodDisruptionBudget, as far as they exist and are ours."""
     pods: tuple[EnginePod, ...] = ()
+    has_token: bool = False
+    """The Secret with the token that gateways show to this service's engines exists and is ours."""
+    fresh_token: str = ""
+    """Random, for the case that the Secret has to be made; an input, so that plans stay repeatable."""
+    gateway: GatewaySeen = field(default_factory=GatewaySeen)
     defaults: OperatorDefaults = field(default_factory=lambda: OperatorDefaults(engine_image=""))

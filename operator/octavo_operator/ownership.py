@@ -2,7 +2,14 @@
 
 from enum import Enum, auto
 
-from octavo_api.names import FIELD_MANAGER, KIND, LABEL_MANAGED_BY, LABEL_SERVICE
+from octavo_api.names import (
+    FIELD_MANAGER,
+    GATEWAY_NAME,
+    KIND,
+    LABEL_APP,
+    LABEL_MANAGED_BY,
+    LABEL_SERVICE,
+)
 from octavo_operator.observed import Manifest
 
 
@@ -27,3 +34,10 @@ def ownership(item: Manifest, *, service_name: str, service_uid: str) -> Ownersh
         return Ownership.OURS
     is_namesake = (controller["kind"], controller["name"]) == (KIND, service_name)
     return Ownership.LEFTOVER if is_namesake else Ownership.FOREIGN
+
+
+def gateway_ownership(item: Manifest) -> Ownership:
+    """A namespace's gateway belongs to all its services, so no owner's uid tells: the labels do."""
+    labels = item["metadata"].get("labels") or {}
+    is_ours = (labels.get(LABEL_MANAGED_BY), labels.get(LABEL_APP)) == (FIELD_MANAGER, GATEWAY_NAME)
+    return Ownership.OURS if is_ours else Ownership.FOREIGN

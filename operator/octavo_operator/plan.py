@@ -18,6 +18,7 @@ from octavo_operator.observed import (
     Unresolved,
 )
 from octavo_operator.render import children
+from octavo_operator.render.gateway_token import token_secret
 from octavo_operator.render.pod import pod_template
 from octavo_operator.revision import Revision, existing, inputs_of
 from octavo_operator.rollout import Rollout, surge
@@ -32,6 +33,8 @@ class Plan:
     """The wanted revision; None while the model is not resolved (`unresolved` says why)."""
     unresolved: Resolving | Unresolved | None = None
     rollout: Rollout = field(default_factory=Rollout)
+    create: tuple[Manifest, ...] = ()
+    """Secrets, made once and never written over."""
     apply: tuple[Manifest, ...] = ()
     delete: tuple[EngineDeployment, ...] = ()
     requeue_after: timedelta | None = None
@@ -47,19 +50,22 @@ def plan(observed: Observed, now: datetime) -> Plan:
     wanted = wanted_revision(observed, service)
     revision = wanted if isinstance(wanted, Revision) else None
     rollout = surge(observed.deployments, revision.hash8 if revision else None, service.replicas)
+    create = () if observed.has_token else (token_secret(service, observed.fresh_token),)
     apply = tuple(
         manifest
-        for manifest in map(stamped, children(service, revision, service.replicas))
+        for manifest in map(stamped, children(service, revision, service.replicas, observed.defaults.gateway))
         if not _stands(observed, manifest)
     )
     return Plan(
         revision=revision,
         unresolved=None if isinstance(wanted, Revision) else wanted,
         rollout=rollout,
+        create=create,
         apply=apply,
         delete=rollout.retire,
         requeue_after=None if isinstance(wanted, Revision) else ASK_AGAIN,
         reasons=(
+            *(f"create {manifest['kind']} {manifest['metadata']['name']}" for manifest in create),
             *(f"apply {manifest['kind']} {manifest['metadata']['name']}" for manifest in apply),
             *(f"delete Deployment {item.name}: its revision is replaced" for item in rollout.retire),
         ),

@@ -6,11 +6,11 @@ from typing import Protocol
 
 from octavo_api.api_server import ApiError
 from octavo_api.service_status import ServiceStatus
-from octavo_operator.cluster import Outcome
 from octavo_operator.observed import ObjectKey, Observed
 from octavo_operator.plan import Plan, plan
 from octavo_operator.status import status_of
 from octavo_operator.work_queue import RetryLater
+from octavo_operator.writer import Outcome
 
 
 class ClusterAccess(Protocol):

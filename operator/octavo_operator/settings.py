@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from octavo_api.names import OPERATOR_HEALTH_PORT
-from octavo_operator.observed import OperatorDefaults
+from octavo_operator.observed import GatewayDefaults, OperatorDefaults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +14,7 @@ class Settings:
     engine_image: str
     model_root: str | None = None
     hub_endpoint: str | None = None
+    gateway: GatewayDefaults = field(default_factory=GatewayDefaults)
     kubeconfig: str | None = None
     """None: the service account of the pod that we run in."""
     health_port: int = OPERATOR_HEALTH_PORT
@@ -24,7 +25,10 @@ class Settings:
     @property
     def defaults(self) -> OperatorDefaults:
         return OperatorDefaults(
-            engine_image=self.engine_image, model_root=self.model_root, hub_endpoint=self.hub_endpoint
+            engine_image=self.engine_image,
+            model_root=self.model_root,
+            hub_endpoint=self.hub_endpoint,
+            gateway=self.gateway,
         )
 
     @staticmethod
@@ -36,12 +40,26 @@ class Settings:
             parser.error(
                 "--engine-image (OCTAVO_ENGINE_IMAGE) is required: the image that services run by default"
             )
+        if not given.gateway_image:
+            parser.error(
+                "--gateway-image (OCTAVO_GATEWAY_IMAGE) is required: the operator's own image, which holds "
+                "the gateway too"
+            )
+        if given.gateway_replicas < 1:
+            parser.error(
+                f"--gateway-replicas {given.gateway_replicas}: write 1 or more; all requests go through it"
+            )
         if given.model_root and not PurePosixPath(given.model_root).is_absolute():
             parser.error(f"--model-root {given.model_root!r}: write an absolute path")
         return Settings(
             engine_image=given.engine_image,
             model_root=given.model_root or None,
             hub_endpoint=given.hub_endpoint or None,
+            gateway=GatewayDefaults(
+                image=given.gateway_image,
+                replicas=given.gateway_replicas,
+                tls_secret=given.gateway_tls_secret or None,
+            ),
             kubeconfig=environment.get("KUBECONFIG") or None,
             health_port=given.health_port,
             num_workers=given.num_workers,
@@ -65,6 +83,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         help="folder on the nodes below which file:// models lie; without it they are refused",
     )
     add("--hub-endpoint", default=environment.get("OCTAVO_HUB_ENDPOINT"), help="URL of the model hub")
+    _add_gateway(parser, environment)
     add("--health-port", type=int, default=int(environment.get("OCTAVO_HEALTH_PORT", OPERATOR_HEALTH_PORT)))
     add("--num-workers", type=int, default=8, help="services that are reconciled at once")
     add("--resync-seconds", type=float, default=300.0, help="longest time between two looks at a service")
@@ -74,3 +93,24 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         default=environment.get("OCTAVO_LOG_LEVEL", "info"),
     )
     return parser
+
+
+def _add_gateway(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
+    add = parser.add_argument
+    add(
+        "--gateway-image",
+        default=environment.get("OCTAVO_GATEWAY_IMAGE"),
+        help="image of the namespaces' gateways: the operator's own",
+    )
+    add(
+        "--gateway-replicas",
+        type=int,
+        default=environment.get("OCTAVO_GATEWAY_REPLICAS") or GatewayDefaults().replicas,
+        help="gateway pods in each namespace that has an InferenceService",
+    )
+    add(
+        "--gateway-tls-secret",
+        default=environment.get("OCTAVO_GATEWAY_TLS_SECRET"),
+        help="name of a Secret of type kubernetes.io/tls, in every namespace with an InferenceService: "
+        "gateways then serve HTTPS on port 443, and no HTTP; without it HTTP on port 80",
+    )

@@ -12,17 +12,10 @@ from octavo_api.names import LABEL_SERVICE, ConditionType, Reason
 from octavo_api.service_status import Condition, ConditionStatus, ServiceStatus
 from octavo_api.spec import InferenceService
 from octavo_operator.diagnosis import Finding, diagnose, last_failure
+from octavo_operator.gateway_status import gateway_ready
 from octavo_operator.observed import EngineDeployment, Observed, Refusal, Resolving, Unresolved
 from octavo_operator.plan import Plan
-
-MESSAGE_LIMIT = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    status: ConditionStatus
-    reason: Reason
-    message: str
+from octavo_operator.verdict import MESSAGE_LIMIT, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +29,7 @@ class Situation:
     old: tuple[EngineDeployment, ...]
     unresolved: Resolving | Unresolved | None
     finding: Finding | None
+    gateway: Verdict
     refusals: tuple[Refusal, ...]
 
     @property
@@ -70,7 +64,7 @@ def status_of(observed: Observed, todo: Plan, refusals: tuple[Refusal, ...], now
         updated_replicas=update.existing_replicas if update else 0,
         available_replicas=sum(item.available_replicas for item in everything),
         selector=f"{LABEL_SERVICE}={observed.key.name}",
-        url=f"http://{observed.key.name}.{observed.key.namespace}.svc",
+        url=f"{'https' if observed.defaults.gateway.tls_secret else 'http'}://{observed.key.name}.{observed.key.namespace}.svc",
         current_revision=serving.revision if serving else "",
         update_revision=situation.revision,
         model_commit=situation.commit or "",
@@ -92,6 +86,7 @@ def _situation(
         old=tuple(item for item in observed.deployments if item is not update),
         unresolved=todo.unresolved,
         finding=None if todo.unresolved else diagnose(update, observed.pods),
+        gateway=gateway_ready(observed.gateway, service.name),
         refusals=refusals,
     )
 
@@ -99,11 +94,12 @@ def _situation(
 def _verdicts(at: Situation) -> dict[ConditionType, Verdict]:
     model, engine, available = _model_ready(at), _engine_ready(at), _available(at)
     verdicts = {
-        ConditionType.READY: _ready(at, model, engine, available),
+        ConditionType.READY: _ready(at, model, engine, available, at.gateway),
         ConditionType.AVAILABLE: available,
         ConditionType.PROGRESSING: _progressing(at),
         ConditionType.MODEL_READY: model,
         ConditionType.ENGINE_READY: engine,
+        ConditionType.GATEWAY_READY: at.gateway,
     }
     if (stalled := _stalled(at)) is not None:
         verdicts[ConditionType.STALLED] = stalled
@@ -198,6 +194,8 @@ def _stalled(at: Situation) -> Verdict | None:
         return Verdict("True", at.unresolved.reason, at.unresolved.message)
     if at.finding is not None and at.finding.terminal:
         return Verdict("True", at.finding.reason, at.finding.message)
+    if at.gateway.reason in (Reason.DUPLICATE_SERVED_NAME, Reason.NAME_TAKEN):
+        return replace(at.gateway, status="True")
     if at.update is not None and at.update.deadline_exceeded and at.finding is not None:
         return Verdict("True", Reason.PROGRESS_DEADLINE_EXCEEDED, _deadline(at))
     return None

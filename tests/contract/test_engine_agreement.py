@@ -76,6 +76,7 @@ def test_the_engine_understands_every_flag_of_the_full_sample() -> None:
         "drain_propagation_seconds": "15.0",
         "drain_timeout_seconds": "600.0",
         "termination_log": names.TERMINATION_LOG,
+        "gateway_token_file": f"{names.GATEWAY_TOKEN_MOUNT}/{names.TOKEN_SECRET_KEY}",
         "log_level": "debug",
     }
 

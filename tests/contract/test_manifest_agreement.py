@@ -10,6 +10,7 @@ from octavo_api import api_server, names
 from octavo_api.api_server import Resource
 from octavo_engine.config import SchedulerConfig
 from octavo_operator import cluster
+from octavo_operator.observed import GatewayDefaults
 from octavo_operator.settings import Settings
 
 NODES = dict(walk(schema()))
@@ -92,13 +93,28 @@ def test_the_operator_reads_the_settings_of_its_config_map() -> None:
     literals = operator_manifest("Kustomization")["configMapGenerator"][0]["literals"]
     assert [literal.partition("=")[0] for literal in literals] == [
         "OCTAVO_ENGINE_IMAGE",
+        "OCTAVO_GATEWAY_IMAGE",
+        "OCTAVO_GATEWAY_REPLICAS",
+        "OCTAVO_GATEWAY_TLS_SECRET",
         "OCTAVO_MODEL_ROOT",
         "OCTAVO_HUB_ENDPOINT",
     ]
     read = Settings.read([], dict(literal.split("=", 1) for literal in literals))
     assert read == Settings(engine_image="octavo-engine", model_root=None, hub_endpoint=None)
-    given = {"OCTAVO_ENGINE_IMAGE": "a:1", "OCTAVO_MODEL_ROOT": "/m", "OCTAVO_HUB_ENDPOINT": "http://h"}
-    assert Settings.read([], given) == Settings(engine_image="a:1", model_root="/m", hub_endpoint="http://h")
+    given = {
+        "OCTAVO_ENGINE_IMAGE": "a:1",
+        "OCTAVO_GATEWAY_IMAGE": "g:1",
+        "OCTAVO_GATEWAY_REPLICAS": "3",
+        "OCTAVO_GATEWAY_TLS_SECRET": "tls",
+        "OCTAVO_MODEL_ROOT": "/m",
+        "OCTAVO_HUB_ENDPOINT": "http://h",
+    }
+    assert Settings.read([], given) == Settings(
+        engine_image="a:1",
+        gateway=GatewayDefaults(image="g:1", replicas=3, tls_secret="tls"),
+        model_root="/m",
+        hub_endpoint="http://h",
+    )
 
 
 def test_the_operator_may_touch_what_it_uses_and_nothing_else() -> None:
@@ -117,3 +133,13 @@ def test_the_operator_may_touch_what_it_uses_and_nothing_else() -> None:
         for resource in rule["resources"]
     }
     assert allowed == used | own
+
+
+def test_the_operator_gives_rights_only_under_the_gateways_name_and_lists_no_secrets() -> None:
+    rules = operator_manifest("ClusterRole")["rules"]
+    giving = [rule for rule in rules if {"escalate", "bind"} & set(rule["verbs"])]
+    assert [(rule["resources"], rule["resourceNames"]) for rule in giving] == [
+        (["roles"], [names.GATEWAY_NAME])
+    ]
+    about_secrets = [rule["verbs"] for rule in rules if "secrets" in rule["resources"]]
+    assert about_secrets == [["get", "create"]]

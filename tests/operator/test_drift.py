@@ -17,6 +17,15 @@ from octavo_operator.drift import holds, stamped
         ({"sizeLimit": "1Gi"}, {"sizeLimit": "1024Mi"}),
         ({"env": [{"name": "A"}]}, {"env": [{"name": "A", "value": ""}]}),
         ({}, {"enabled": False}),
+        (
+            {"rules": [{"apiGroups": [""], "verbs": ["get"]}]},
+            {"rules": [{"apiGroups": [""], "verbs": ["get"]}]},
+        ),
+        (
+            {"ports": [{"port": 80, "nodePort": 31000, "targetPort": "http"}]},
+            {"ports": [{"port": 80, "targetPort": "http"}]},
+        ),
+        ({"ownerReferences": [{"uid": "b"}, {"uid": "a"}]}, {"ownerReferences": [{"uid": "a"}]}),
     ],
 )
 def test_what_others_fill_in_is_no_drift(live: Any, wanted: Any) -> None:
@@ -36,6 +45,11 @@ def test_what_others_fill_in_is_no_drift(live: Any, wanted: Any) -> None:
         ({"args": ["1"]}, {"args": ["1000m"]}),
         ({"enableServiceLinks": True}, {"enableServiceLinks": False}),
         ({"replicas": 3}, {"replicas": 0}),
+        ({"selector": {"app": "a", "pod": "b"}}, {"selector": {"app": "a"}}),
+        ({"rules": [{"verbs": ["get", "list"]}]}, {"rules": [{"verbs": ["get"]}]}),
+        ({"rules": [{"verbs": ["get"], "resourceNames": ["a"]}]}, {"rules": [{"verbs": ["get"]}]}),
+        ({"rules": [{"verbs": ["get"]}, {"verbs": ["*"]}]}, {"rules": [{"verbs": ["get"]}]}),
+        ({"ownerReferences": [{"uid": "b"}]}, {"ownerReferences": [{"uid": "a"}]}),
     ],
 )
 def test_a_changed_field_of_ours_is_drift(live: Any, wanted: Any) -> None:

@@ -29,7 +29,8 @@ def free_port() -> int:
 def test_it_lives_without_an_api_server_and_ends_at_once_on_sigterm(tmp_path: Path) -> None:
     config, port = tmp_path / "kubeconfig", free_port()
     config.write_text(KUBECONFIG)
-    command = [sys.executable, "-m", "octavo_operator", "--engine-image", "e", "--health-port", str(port)]
+    images = ("--engine-image", "e", "--gateway-image", "g")
+    command = [sys.executable, "-m", "octavo_operator", *images, "--health-port", str(port)]
     process = subprocess.Popen(command, env={"KUBECONFIG": str(config)}, stderr=subprocess.PIPE, text=True)
     try:
         assert _status(f"http://127.0.0.1:{port}/healthz") == 200

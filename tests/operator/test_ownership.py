@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from octavo_operator.ownership import Ownership, ownership
+from octavo_operator.ownership import Ownership, gateway_ownership, ownership
 
 OUR_LABELS = {"app.kubernetes.io/managed-by": "octavo-operator", "serving.octavo.dev/service": "demo"}
 
@@ -29,3 +29,26 @@ def test_an_object_is_ours_by_its_owner_or_without_one_by_our_labels(
     metadata: dict[str, Any], whose: Ownership
 ) -> None:
     assert ownership({"metadata": metadata}, service_name="demo", service_uid="1") is whose
+
+
+GATEWAY_LABELS = {
+    "app.kubernetes.io/managed-by": "octavo-operator",
+    "app.kubernetes.io/name": "octavo-gateway",
+}
+
+
+@pytest.mark.parametrize(
+    ("labels", "whose"),
+    [
+        (GATEWAY_LABELS, Ownership.OURS),
+        (GATEWAY_LABELS | {"team": "x"}, Ownership.OURS),
+        ({"app.kubernetes.io/name": "octavo-gateway"}, Ownership.FOREIGN),
+        (OUR_LABELS, Ownership.FOREIGN),
+        ({}, Ownership.FOREIGN),
+    ],
+)
+def test_a_gateways_object_is_ours_by_its_labels_whoever_owns_it(
+    labels: dict[str, str], whose: Ownership
+) -> None:
+    owned = owned_by("InferenceService", "any", "9", controller=False)
+    assert gateway_ownership({"metadata": owned | {"labels": labels}}) is whose

@@ -11,6 +11,7 @@ from octavo_api.spec import InferenceService
 from octavo_operator.drift import stamped
 from octavo_operator.observed import (
     EngineDeployment,
+    GatewayDefaults,
     ObjectKey,
     Observed,
     OperatorDefaults,
@@ -23,7 +24,10 @@ from octavo_operator.render import children
 
 
 def converged(demo: InferenceService, **fields: Any) -> Observed:
-    stand = [live(stamped(manifest)) for manifest in children(demo, revision(demo), demo.replicas)]
+    stand = [
+        live(stamped(manifest))
+        for manifest in children(demo, revision(demo), demo.replicas, GatewayDefaults())
+    ]
     counts = dict.fromkeys(
         ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), demo.replicas
     )
@@ -45,6 +49,13 @@ def test_a_new_service_gets_all_its_children() -> None:
 def test_a_converged_service_plans_nothing() -> None:
     todo = plan(converged(service()), NOW)
     assert (todo.apply, todo.delete, todo.requeue_after, todo.reasons) == ((), (), None, ())
+
+
+def test_a_token_is_made_once_and_never_again() -> None:
+    (token,) = plan(converged(service(), has_token=False, fresh_token="random"), NOW).create
+    assert token["stringData"] == {"token": "random"}
+    todo = plan(converged(service(), has_token=True, fresh_token="other"), NOW)
+    assert todo.create == ()
 
 
 def test_a_missing_child_comes_back_alone() -> None:

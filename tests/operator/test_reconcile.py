@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 from fake_cluster import KEY, FakeCluster, Killed
 
-from octavo_api.api_server import DEPLOYMENTS, DISRUPTION_BUDGETS, SERVICES, ApiError
-from octavo_operator.cluster import INFERENCE_SERVICES
+from octavo_api.api_server import (
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    INFERENCE_SERVICES,
+    SECRETS,
+    SERVICES,
+    ApiError,
+)
 from octavo_operator.observed import OperatorDefaults
 from octavo_operator.work_queue import RetryLater
 
@@ -27,8 +33,8 @@ async def cluster(**spec: Any) -> AsyncIterator[FakeCluster]:
 async def test_a_new_service_is_served_and_ready() -> None:
     async with cluster() as fake:
         await fake.settle()
-        kinds = sorted(kind for kind, *_ in fake.end_state())
-        assert kinds == ["Deployment", "InferenceService", "PodDisruptionBudget", "Service"]
+        kinds = sorted(kind for kind, name, _ in fake.end_state() if name != "octavo-gateway")
+        assert kinds == ["Deployment", "InferenceService", "PodDisruptionBudget", "Secret", "Service"]
         assert fake.condition("Ready") == ("True", "Ready")
 
 
@@ -38,7 +44,9 @@ async def test_a_visit_with_nothing_to_do_writes_nothing() -> None:
         before = list(fake.server.writes)
         for _ in range(20):
             await fake.visit()
+            await fake.visit_gateway()
         await fake.restart()
+        await fake.visit_gateway()
         await fake.visit()
         assert fake.server.writes == before
 
@@ -64,7 +72,7 @@ async def test_drift_is_repaired() -> None:
         drifted = fake.server.objects[path] | {"spec": {"selector": {"x": "y"}}}
         fake.server.put(path, drifted)
         await fake.visit()
-        assert fake.server.objects[path]["spec"]["selector"] == {"serving.octavo.dev/service": "demo"}
+        assert fake.server.objects[path]["spec"]["selector"] == {"app.kubernetes.io/name": "octavo-gateway"}
 
 
 async def test_a_new_model_replaces_the_old_one_after_it_is_ready() -> None:
@@ -140,6 +148,49 @@ async def test_somebody_elses_service_of_the_same_name_is_never_touched() -> Non
         assert fake.condition("Ready") == ("False", "NameTaken")
         assert fake.condition("Stalled") == ("True", "NameTaken")
         assert len(fake.server.of_kind("Deployment")) == 1
+
+
+async def test_the_token_is_made_once_and_made_anew_when_it_is_deleted() -> None:
+    async with cluster() as fake:
+        await fake.settle()
+        (first,) = fake.server.of_kind("Secret")
+        await fake.restart()
+        await fake.settle()
+        assert fake.server.of_kind("Secret") == [first]
+        fake.server.remove(SECRETS.path("team", "demo-gateway-token"))
+        await fake.settle()
+        (second,) = fake.server.of_kind("Secret")
+        assert second["data"]["token"] != first["data"]["token"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [
+        ({"metadata": {}, "data": {"token": "eA=="}}, "NameTaken"),
+        (
+            {
+                "metadata": {
+                    "labels": {
+                        "app.kubernetes.io/managed-by": "octavo-operator",
+                        "serving.octavo.dev/service": "demo",
+                    }
+                }
+            },
+            "SecretNotFound",
+        ),
+    ],
+)
+async def test_a_secret_that_is_not_our_token_is_told_and_never_written_over(
+    secret: dict[str, Any], reason: str
+) -> None:
+    async with cluster() as fake:
+        path = SECRETS.path("team", "demo-gateway-token")
+        named = {**secret["metadata"], "namespace": "team", "name": "demo-gateway-token"}
+        fake.server.put(path, {"kind": "Secret", **secret, "metadata": named})
+        before = dict(fake.server.objects[path])
+        await fake.settle()
+        assert fake.server.objects[path] == before
+        assert fake.condition("Ready") == ("False", reason)
 
 
 async def test_a_leftover_of_a_deleted_namesake_is_waited_for() -> None:

@@ -3,8 +3,10 @@
 from operator_builders import COMMIT, DEFAULTS, revision, service
 
 from octavo_api.names import ANNOTATION_REVISION_INPUTS
+from octavo_operator.observed import GatewayDefaults
 from octavo_operator.render import children
 from octavo_operator.render.engine_args import engine_args
+from octavo_operator.render.gateway_token import token_secret
 from octavo_operator.render.pod import pod_template
 
 OWNER = {
@@ -26,6 +28,7 @@ ARGS = [
     *("--memory-percent", "90", "--max-num-seqs", "256", "--device", "cpu"),
     *("--drain-propagation-seconds", "10", "--drain-timeout-seconds", "300"),
     *("--termination-log", "/dev/termination-log"),
+    *("--gateway-token-file", "/var/run/octavo/gateway/token"),
 ]
 
 
@@ -42,14 +45,14 @@ def test_the_smallest_service_becomes_service_budget_and_deployment() -> None:
     demo = service()
     made = revision(demo)
     hash8 = made.hash8
-    service_manifest, budget, deployment = children(demo, made, 1)
+    service_manifest, budget, deployment = children(demo, made, 1, GatewayDefaults())
     assert service_manifest == {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"namespace": "team", "name": "demo", "labels": LABELS, "ownerReferences": [OWNER]},
         "spec": {
             "type": "ClusterIP",
-            "selector": {"serving.octavo.dev/service": "demo"},
+            "selector": {"app.kubernetes.io/name": "octavo-gateway"},
             "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}],
         },
     }
@@ -134,6 +137,11 @@ def test_the_smallest_service_becomes_service_budget_and_deployment() -> None:
                                 {"name": "tmp", "mountPath": "/tmp"},
                                 {"name": "shm", "mountPath": "/dev/shm"},
                                 {"name": "cache", "mountPath": "/models"},
+                                {
+                                    "name": "gateway-token",
+                                    "mountPath": "/var/run/octavo/gateway",
+                                    "readOnly": True,
+                                },
                             ],
                         }
                     ],
@@ -141,6 +149,7 @@ def test_the_smallest_service_becomes_service_budget_and_deployment() -> None:
                         {"name": "tmp", "emptyDir": {}},
                         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
                         {"name": "cache", "emptyDir": {}},
+                        {"name": "gateway-token", "secret": {"secretName": "demo-gateway-token"}},
                     ],
                 },
             },
@@ -165,8 +174,29 @@ def test_every_engine_field_becomes_its_flag_and_extra_args_come_last() -> None:
         *("--block-size", "32", "--memory-percent", "70", "--max-num-seqs", "8"),
         *("--max-num-batched-tokens", "512", "--device", "cuda"),
         *("--drain-propagation-seconds", "2", "--drain-timeout-seconds", "20"),
-        *("--termination-log", "/dev/termination-log", "--seed", "1"),
+        *("--termination-log", "/dev/termination-log"),
+        *("--gateway-token-file", "/var/run/octavo/gateway/token", "--seed", "1"),
     ]
+
+
+def test_with_a_certificate_the_service_speaks_https_alone() -> None:
+    made = children(service(), None, 1, GatewayDefaults(tls_secret="certificate"))[0]
+    assert made["spec"]["ports"] == [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": "https"}]
+
+
+def test_the_gateways_token_is_a_secret_that_goes_with_the_service() -> None:
+    assert token_secret(service(), "random") == {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": {
+            "namespace": "team",
+            "name": "demo-gateway-token",
+            "labels": LABELS,
+            "ownerReferences": [OWNER],
+        },
+        "stringData": {"token": "random"},
+    }
 
 
 def test_the_grace_period_covers_propagation_drain_and_a_margin() -> None:

@@ -1,31 +1,46 @@
 import pytest
 
+from octavo_operator.observed import GatewayDefaults
 from octavo_operator.settings import Settings
+
+IMAGES = {"OCTAVO_ENGINE_IMAGE": "e", "OCTAVO_GATEWAY_IMAGE": "g"}
 
 
 def test_the_environment_is_enough() -> None:
     environment = {
         "OCTAVO_ENGINE_IMAGE": "octavo/engine:1",
+        "OCTAVO_GATEWAY_IMAGE": "octavo/operator:1",
+        "OCTAVO_GATEWAY_REPLICAS": "3",
+        "OCTAVO_GATEWAY_TLS_SECRET": "certificate",
         "OCTAVO_MODEL_ROOT": "/srv/models",
         "OCTAVO_HUB_ENDPOINT": "https://hub.example",
     }
     assert Settings.read([], environment) == Settings(
-        engine_image="octavo/engine:1", model_root="/srv/models", hub_endpoint="https://hub.example"
+        engine_image="octavo/engine:1",
+        model_root="/srv/models",
+        hub_endpoint="https://hub.example",
+        gateway=GatewayDefaults(image="octavo/operator:1", replicas=3, tls_secret="certificate"),
     )
 
 
 def test_empty_variables_are_absent_ones() -> None:
-    environment = {"OCTAVO_ENGINE_IMAGE": "e", "OCTAVO_MODEL_ROOT": "", "OCTAVO_HUB_ENDPOINT": ""}
-    assert Settings.read([], environment) == Settings(engine_image="e")
+    optional = ("MODEL_ROOT", "HUB_ENDPOINT", "GATEWAY_REPLICAS", "GATEWAY_TLS_SECRET")
+    environment = IMAGES | {f"OCTAVO_{name}": "" for name in optional}
+    assert Settings.read([], environment) == Settings(engine_image="e", gateway=GatewayDefaults(image="g"))
 
 
 def test_a_flag_wins_over_its_variable() -> None:
-    assert Settings.read(["--engine-image", "b"], {"OCTAVO_ENGINE_IMAGE": "a"}).engine_image == "b"
+    assert Settings.read(["--engine-image", "b"], IMAGES).engine_image == "b"
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [([], "OCTAVO_ENGINE_IMAGE"), (["--engine-image", "e", "--model-root", "models"], "absolute path")],
+    [
+        ([], "OCTAVO_ENGINE_IMAGE"),
+        (["--engine-image", "e"], "OCTAVO_GATEWAY_IMAGE"),
+        (["--engine-image", "e", "--gateway-image", "g", "--model-root", "models"], "absolute path"),
+        (["--engine-image", "e", "--gateway-image", "g", "--gateway-replicas", "0"], "1 or more"),
+    ],
 )
 def test_what_is_missing_or_wrong_is_said_in_a_sentence(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]

@@ -4,11 +4,23 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from operator_builders import COMMIT, NOW, deployment, ended, observed, pod, revision, service
+from operator_builders import (
+    COMMIT,
+    DEFAULTS,
+    NOW,
+    deployment,
+    ended,
+    gateway_seen,
+    neighbour,
+    observed,
+    pod,
+    revision,
+    service,
+)
 
 from octavo_api.names import ConditionType, Reason
 from octavo_api.service_status import ServiceStatus
-from octavo_operator.observed import Observed, Refusal, Resolving, Unresolved
+from octavo_operator.observed import GatewayDefaults, Observed, Refusal, Resolving, Unresolved
 from octavo_operator.plan import plan
 from octavo_operator.status import status_of
 
@@ -33,6 +45,7 @@ def test_a_serving_service_is_ready_and_has_no_abnormal_condition() -> None:
         "Progressing": ("True", "RolloutComplete"),
         "ModelReady": ("True", "ModelLoaded"),
         "EngineReady": ("True", "WarmedUp"),
+        "GatewayReady": ("True", "GatewayReady"),
     }
     assert replace(made, conditions=()) == ServiceStatus(
         observed_generation=1,
@@ -57,6 +70,7 @@ def test_the_first_status_says_that_it_is_not_known_yet() -> None:
         "Progressing": ("Unknown", "WaitingForModel"),
         "ModelReady": ("Unknown", "ResolvingModel"),
         "EngineReady": ("Unknown", "WaitingForModel"),
+        "GatewayReady": ("True", "GatewayReady"),
         "Reconciling": ("True", "ResolvingModel"),
     }
 
@@ -70,6 +84,7 @@ def test_loading_is_unknown_and_not_a_failure() -> None:
         "Progressing": ("True", "Scaling"),
         "ModelReady": ("Unknown", "LoadingWeights"),
         "EngineReady": ("Unknown", "LoadingWeights"),
+        "GatewayReady": ("True", "GatewayReady"),
         "Reconciling": ("True", "LoadingWeights"),
     }
 
@@ -83,6 +98,7 @@ def test_a_terminal_exit_is_stalled_and_no_longer_reconciling() -> None:
         "Progressing": ("True", "Scaling"),
         "ModelReady": ("False", "ModelNotFound"),
         "EngineReady": ("False", "WaitingForModel"),
+        "GatewayReady": ("True", "GatewayReady"),
         "Stalled": ("True", "ModelNotFound"),
     }
     assert made.last_failure is not None and made.last_failure.exit_code == 67
@@ -113,6 +129,7 @@ def test_during_a_rollout_the_old_revision_keeps_it_available() -> None:
         "Progressing": ("True", "NewRevision"),
         "ModelReady": ("Unknown", "ModelResolved"),
         "EngineReady": ("Unknown", "PodNotStarted"),
+        "GatewayReady": ("True", "GatewayReady"),
         "Reconciling": ("True", "PodNotStarted"),
     }
     assert (made.current_revision, made.update_revision) == (HASH8, revision(new).hash8)
@@ -156,6 +173,28 @@ def test_a_refused_child_makes_it_stalled_even_when_engines_run() -> None:
     assert made["Ready"] == ("False", "NameTaken")
     assert made["Stalled"] == ("True", "NameTaken")
     assert made["EngineReady"] == ("True", "WarmedUp")
+
+
+def test_a_service_without_a_gateway_is_not_ready_though_its_engines_are() -> None:
+    serving: dict[str, Any] = {"deployments": (deployment(DEMO, ready=1),), "pods": (READY,)}
+    made = brief(status(observed(DEMO, gateway=gateway_seen(available=0), **serving)))
+    assert made["GatewayReady"] == ("Unknown", "GatewayStarting")
+    assert made["Ready"] == ("Unknown", "GatewayStarting")
+    assert made["Reconciling"] == ("True", "GatewayStarting")
+
+
+def test_a_served_name_of_an_older_service_is_stalled_and_the_engines_are_not_blamed() -> None:
+    older = neighbour("older", served_names=("demo",))
+    serving: dict[str, Any] = {"deployments": (deployment(DEMO, ready=1),), "pods": (READY,)}
+    made = brief(status(observed(DEMO, gateway=gateway_seen(older, neighbour()), **serving)))
+    assert made["Ready"] == ("False", "DuplicateServedName")
+    assert made["Stalled"] == ("True", "DuplicateServedName")
+    assert (made["EngineReady"], made["Available"]) == (("True", "WarmedUp"), ("True", "Available"))
+
+
+def test_behind_a_certificate_the_url_is_https() -> None:
+    defaults = replace(DEFAULTS, gateway=GatewayDefaults(tls_secret="certificate"))
+    assert status(observed(DEMO, defaults=defaults)).url == "https://demo.team.svc"
 
 
 def test_zero_replicas_as_asked_for_is_ready() -> None:

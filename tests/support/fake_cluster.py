@@ -5,17 +5,20 @@ given number of writes, as an operator that is killed there would see it.
 """
 
 import asyncio
+import base64
 import copy
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from octavo_api.api_server import ApiError, Resource
+from octavo_api.api_server import INFERENCE_SERVICES, ApiError, Resource
+from octavo_api.names import GATEWAY_NAME
 from octavo_operator.children import Children
-from octavo_operator.cluster import INFERENCE_SERVICES, Cluster
+from octavo_operator.cluster import Cluster
+from octavo_operator.gateway_reconcile import reconcile_gateway
 from octavo_operator.hub import Hub
-from octavo_operator.observed import Manifest, ObjectKey, OperatorDefaults, Resolution, Resolved
+from octavo_operator.observed import GatewayKey, Manifest, ObjectKey, OperatorDefaults, Resolution, Resolved
 from octavo_operator.reconcile import reconcile
 
 KEY = ObjectKey("team", "demo")
@@ -59,6 +62,16 @@ class FakeApiServer:
         self._watches.append((resource.plural, queue))
         while True:
             yield await queue.get()
+
+    async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        path = resource.path(namespace, manifest["metadata"]["name"])
+        if path in self.objects:
+            raise ApiError(409, "AlreadyExists", path)
+        self._count_write(f"create {manifest['kind']}")
+        stored = copy.deepcopy(manifest)
+        texts = stored.pop("stringData", {})
+        stored["data"] = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
+        return self.put(path, stored)
 
     async def apply(self, path: str, manifest: Manifest, *, field_manager: str) -> Manifest:
         if failures := self.failures.get(manifest["kind"]):
@@ -110,6 +123,13 @@ class FakeApiServer:
         return copy.deepcopy(item)
 
     def of_kind(self, kind: str) -> list[Manifest]:
+        """Without those of the gateway."""
+        return [item for item in self._all(kind) if item["metadata"]["name"] != GATEWAY_NAME]
+
+    def of_gateway(self, kind: str) -> list[Manifest]:
+        return [item for item in self._all(kind) if item["metadata"]["name"] == GATEWAY_NAME]
+
+    def _all(self, kind: str) -> list[Manifest]:
         return [item for item in self.objects.values() if item["kind"] == kind]
 
     def make_pods_ready(self) -> None:
@@ -137,14 +157,14 @@ class FakeCluster:
         if server is None:
             self.write_service(**spec)
 
-    def write_service(self, **spec: Any) -> None:
+    def write_service(self, name: str = KEY.name, **spec: Any) -> None:
         manifest = {
             "apiVersion": "serving.octavo.dev/v1alpha1",
             "kind": "InferenceService",
-            "metadata": {"namespace": KEY.namespace, "name": KEY.name},
+            "metadata": {"namespace": KEY.namespace, "name": name},
             "spec": {"model": {"uri": "file:///a"}} | spec,
         }
-        self.server.put(INFERENCE_SERVICES.path(*KEY), manifest)
+        self.server.put(INFERENCE_SERVICES.path(KEY.namespace, name), manifest)
 
     @property
     def service(self) -> Manifest:
@@ -170,9 +190,16 @@ class FakeCluster:
         await self.stop()
         await self.start()
 
-    async def visit(self) -> float | None:
+    async def visit(self, key: ObjectKey = KEY) -> float | None:
         await self.caches_are_current()
-        return await reconcile(KEY, self._cluster, datetime.now(UTC), 300.0)
+        return await reconcile(key, self._cluster, datetime.now(UTC), 300.0)
+
+    async def visit_gateway(self) -> list[ObjectKey]:
+        """The services that are to be visited because of it."""
+        await self.caches_are_current()
+        to_visit: list[ObjectKey] = []
+        await reconcile_gateway(GatewayKey(KEY.namespace), self._cluster.gateways, to_visit.append, 300.0)
+        return to_visit
 
     async def caches_are_current(self) -> None:
         for _ in range(10):
@@ -183,6 +210,7 @@ class FakeCluster:
         for _ in range(10):
             self.server.make_pods_ready()
             before = len(self.server.writes)
+            await self.visit_gateway()
             await self.visit()
             if len(self.server.writes) == before:
                 return
@@ -198,7 +226,7 @@ class FakeCluster:
 def _still(item: Manifest) -> str:
     status = item.get("status", {})
     conditions = [(one["type"], one["status"], one["reason"]) for one in status.get("conditions", ())]
-    return repr((item["spec"], conditions))
+    return repr((item.get("spec"), item.get("rules"), conditions))
 
 
 def _selected(item: Manifest, selector: str) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from octavo_api.names import LABEL_REVISION, LABEL_SERVICE
 from octavo_api.spec import InferenceService
+from octavo_operator.gateway_seen import GatewaySeen, Neighbour
 from octavo_operator.observed import (
     EngineDeployment,
     EnginePod,
@@ -101,6 +102,22 @@ def ended(code: int, message: str = "", reason: str = "Error") -> dict[str, Any]
     return {"terminated": {"exitCode": code, "message": message, "reason": reason}}
 
 
+def neighbour(name: str = "demo", **fields: Any) -> Neighbour:
+    created = {"uid": f"uid-{name}", "created": "2026-11-01T11:00:00Z", "served_names": (name,)}
+    return Neighbour(name=name, **{**created, **fields})
+
+
+def gateway_seen(*neighbours: Neighbour, available: int = 2, **fields: Any) -> GatewaySeen:
+    """A gateway that takes requests; by default for the service "demo" alone."""
+    deployment = {
+        "kind": "Deployment",
+        "metadata": {"namespace": "team", "name": "octavo-gateway"},
+        "status": {"availableReplicas": available},
+    }
+    seen = {"namespace": "team", "neighbours": neighbours or (neighbour(),), "objects": (deployment,)}
+    return GatewaySeen(**{**seen, **fields})
+
+
 def observed(of: InferenceService, **fields: Any) -> Observed:
     return Observed(
         **{
@@ -110,6 +127,8 @@ def observed(of: InferenceService, **fields: Any) -> Observed:
             "generation": of.generation,
             "service": of,
             "resolution": Resolved(COMMIT),
+            "has_token": True,
+            "gateway": gateway_seen(),
             "defaults": DEFAULTS,
             **fields,
         }

@@ -1,7 +1,7 @@
 """The children of an InferenceService as manifests: pure functions, one a child."""
 
 from octavo_api.spec import InferenceService
-from octavo_operator.observed import Manifest
+from octavo_operator.observed import GatewayDefaults, Manifest
 from octavo_operator.render.deployment import deployment
 from octavo_operator.render.disruption_budget import disruption_budget
 from octavo_operator.render.service import service as service_manifest
@@ -10,7 +10,12 @@ from octavo_operator.revision import Revision
 __all__ = ["children"]
 
 
-def children(service: InferenceService, revision: Revision | None, replicas: int) -> tuple[Manifest, ...]:
+def children(
+    service: InferenceService,
+    revision: Revision | None,
+    replicas: int,
+    gateway: GatewayDefaults,
+) -> tuple[Manifest, ...]:
     """All that should exist; without a revision (the model is not resolved) the Service and the budget."""
     engines = () if revision is None else (deployment(service, revision, replicas),)
-    return service_manifest(service), disruption_budget(service), *engines
+    return service_manifest(service, gateway), disruption_budget(service), *engines

@@ -1,7 +1,15 @@
 """The command line of `octavo serve`, from the fields of the InferenceService."""
 
 from octavo_api.model_source import ClaimModel, FileModel, HubModel
-from octavo_api.names import DTYPE_FLAGS, ENGINE_PORT, MODEL_MOUNT, TERMINATION_LOG
+from octavo_api.names import (
+    DTYPE_FLAGS,
+    ENGINE_PORT,
+    GATEWAY_TOKEN_FLAG,
+    GATEWAY_TOKEN_MOUNT,
+    MODEL_MOUNT,
+    TERMINATION_LOG,
+    TOKEN_SECRET_KEY,
+)
 from octavo_api.spec import InferenceService
 
 
@@ -21,6 +29,7 @@ def engine_args(service: InferenceService, commit: str | None) -> list[str]:
         ("--drain-propagation-seconds", service.drain.endpoint_propagation_seconds),
         ("--drain-timeout-seconds", service.drain.timeout_seconds),
         ("--termination-log", TERMINATION_LOG),
+        (GATEWAY_TOKEN_FLAG, f"{GATEWAY_TOKEN_MOUNT}/{TOKEN_SECRET_KEY}"),
     ]
     args = ["serve", "--model", model_argument(service, commit), "--served-model-name", *service.served_names]
     for flag, value in flags:
