@@ -4,7 +4,6 @@ A line of JSON holds what a request to the server holds, less the model: `prompt
 of sampling, which goes before the flag of that name. `id` is the caller's own and comes back with the answer.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +12,7 @@ import msgspec
 
 from octavo_engine.errors import InvalidEngineConfig
 from octavo_engine.server.errors import BadRequest
-from octavo_engine.server.openai_schema import ChatRequest, CompletionRequest, parse_request
+from octavo_engine.server.openai_schema import ChatRequest, CompletionRequest, parse_fields
 
 PromptFormat = Literal["text", "jsonl"]
 Fields = Mapping[str, object]
@@ -77,8 +76,8 @@ def _summary(problems: list[str]) -> str:
 
 def _json_fields(line: str) -> Fields:
     try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        fields = msgspec.json.decode(line)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BadRequest(
             f"not valid JSON ({error}); write one object a line, or name the file .txt"
         ) from error
@@ -98,7 +97,7 @@ def _prompt(index: int, given: Fields, defaults: PromptDefaults) -> FilePrompt:
     if defaults.as_chat and isinstance(fields.get("prompt"), str):
         fields["messages"] = [{"role": "user", "content": fields.pop("prompt")}]
     kind: type[CompletionRequest | ChatRequest] = ChatRequest if "messages" in fields else CompletionRequest
-    parsed = parse_request(msgspec.json.encode(fields), kind)
+    parsed = parse_fields(fields, kind)
     if parsed.ignored_fields:
         raise BadRequest(f"unknown field {', '.join(parsed.ignored_fields)}; check its spelling")
     _refuse_several_answers(parsed.request)

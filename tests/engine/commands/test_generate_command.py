@@ -107,6 +107,8 @@ def test_one_that_fails_is_told_by_the_exit_code(folder: Path, tmp_path: Path) -
         ("fine", ["--output", "PROMPTS", "--resume"], "is the file of the prompts; give another name"),
         ("fine", ["--output", "EXISTING", "--resume"], "is not a file of answers; give another --output"),
         ("fine", ["--top-p", "7"], "line 1: top_p 7.0: Expected"),
+        ("fine", ["--temperature", "nan"], "line 1: temperature nan: Expected"),
+        ("fine", ["--top-p", "inf"], "line 1: top_p inf: Expected"),
         ("fine", ["--min-p", "2"], "line 1: min_p 2.0: Expected"),
         ("fine", ["--repetition-penalty", "0"], "line 1: repetition_penalty 0.0: Expected"),
         ("fine", ["--block-size", "7"], "--block-size 7"),

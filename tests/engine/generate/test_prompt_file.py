@@ -77,6 +77,11 @@ def test_the_name_tells_the_format_and_without_one_the_first_character(
     ("line", "words"),
     [
         ("{", "not valid JSON"),
+        ('{"prompt": "x", "temperature": NaN}', "not valid JSON"),
+        ('{"prompt": "x", "stop": [-Infinity]}', "not valid JSON"),
+        ('{"prompt": "x", "top_p": 1e999}', "not valid JSON"),
+        ('{"prompt": "\\ud800"}', "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
         ("[1]", "not a JSON object"),
         ('{"text": "x"}', "give either prompt or messages"),
         ('{"prompt": "x", "messages": []}', "give either prompt or messages"),

@@ -166,6 +166,7 @@ async def test_unsupported_fields_at_their_default_ask_for_nothing(http: aiohttp
         b"\xff\xfe",
         b'{"model": "tiny", "prompt": NaN}',
         b'{"model": "tiny", "prompt": "p", "temperature": NaN}',
+        b'{"model": "tiny", "prompt": "p", "temperature": -Infinity}',
         b'{"model": "tiny", "prompt": "p", "temperature": 1e999}',
         b'{"model": "tiny", "prompt": "\\ud800"}',
         b'{"model": "tiny", "prompt": "\\udc00"}',
