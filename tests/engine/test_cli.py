@@ -86,6 +86,15 @@ def test_a_wrong_flag_exits_64_with_one_line(
     assert told.count("\n") == 1
 
 
+@pytest.mark.parametrize("flags", ["", "--model x --port http", "--model x --wings 2"])
+def test_a_wrong_flag_points_to_the_help_of_its_command(
+    flags: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["serve", *flags.split()])
+    assert capsys.readouterr().err.endswith("; see octavo serve --help\n")
+
+
 def test_a_wrong_flag_reaches_the_termination_log(tmp_path: Path) -> None:
     log = tmp_path / "termination"
     assert cli.main(["serve", "--model", "x", "--block-size", "7", "--termination-log", str(log)]) == 64
