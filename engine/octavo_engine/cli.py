@@ -21,7 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _Parser(prog=f"octavo {options.command}").error(f"unrecognized arguments: {' '.join(unknown)}")
     if options.command == "version":
         return _version()
-    return COMMANDS[options.command].run(options, os.environ)
+    try:
+        return COMMANDS[options.command].run(options, os.environ)
+    except KeyboardInterrupt:  # during the imports; from then on a command stops in its own way
+        return generate.EXIT_INTERRUPTED
 
 
 class Command(Protocol):

@@ -115,6 +115,18 @@ def test_version_is_the_distributions(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out.startswith("octavo ")
 
 
+def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "uvloop.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from octavo_engine import cli; sys.exit(cli.main())"
+    )
+    stopped = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), "serve", "--model", "x"],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (130, "", "")
+
+
 class DrainHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         assert self.path == "/drain"
