@@ -4,6 +4,7 @@ A line of JSON holds what a request to the server holds, less the model: `prompt
 of sampling, which goes before the flag of that name. `id` is the caller's own and comes back with the answer.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +27,8 @@ class FilePrompt:
     index: int
     id: str | int | None
     request: CompletionRequest | ChatRequest
+    digest: str
+    """Of all that makes the answer: prompt, sampling and model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,8 @@ class PromptDefaults:
     """For lines that do not say otherwise. Each prompt gets a seed of its own: `seed` plus its index."""
 
     sampling: Fields
+    model: str = ""
+    """What tells it from others: where it comes from, and in which numbers it computes."""
     seed: int = 0
     as_chat: bool = False
     """A plain prompt is the user's turn of a conversation."""
@@ -101,7 +106,14 @@ def _prompt(index: int, given: Fields, defaults: PromptDefaults) -> FilePrompt:
     if parsed.ignored_fields:
         raise BadRequest(f"unknown field {', '.join(parsed.ignored_fields)}; check its spelling")
     _refuse_several_answers(parsed.request)
-    return FilePrompt(index=index, id=prompt_id, request=parsed.request)
+    digest = _digest(defaults.model, parsed.request)
+    return FilePrompt(index=index, id=prompt_id, request=parsed.request, digest=digest)
+
+
+def _digest(model: str, request: CompletionRequest | ChatRequest) -> str:
+    # Fields that were not given are left out, so that a field more in a later version changes no digest.
+    given = {name: value for name, value in msgspec.to_builtins(request).items() if value is not None}
+    return hashlib.sha256(msgspec.json.encode([model, given], order="sorted")).hexdigest()[:16]
 
 
 def _refuse_several_answers(request: CompletionRequest | ChatRequest) -> None:
