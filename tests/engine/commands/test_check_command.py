@@ -42,6 +42,41 @@ def test_the_verdict_is_the_first_line(folder: Path, capsys: pytest.CaptureFixtu
     }  # fmt: skip
 
 
+def test_the_model_may_be_given_as_serve_takes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = [
+        "check",
+        "--model",
+        "/nowhere",
+        "--device",
+        "cpu",
+        "--served-model-name",
+        "a",
+        "b",
+        "--port",
+        "9",
+    ]
+    assert cli.main(flags) == 67
+    assert capsys.readouterr().out.startswith("/nowhere cannot be served")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "one of the arguments MODEL --model is required"),
+        (["x", "--model", "x"], "argument --model: not allowed with argument MODEL"),
+        (["x", "--port", "70000"], "--port 70000: must be between 0 and 65535"),
+    ],
+)
+def test_a_flag_that_serve_would_refuse_is_refused(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = cli.main(["check", *flags])
+    except SystemExit as left:
+        code = int(str(left.code))
+    assert (code, words in capsys.readouterr().err) == (64, True)
+
+
 def test_what_is_wrong_follows_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "/nowhere", "--device", "cpu"]) == 67
     first, second, *_ = capsys.readouterr().out.splitlines()
