@@ -37,8 +37,8 @@ def test_the_verdict_is_the_first_line(folder: Path, capsys: pytest.CaptureFixtu
     first, *rest = capsys.readouterr().out.splitlines()
     assert first == f"{folder} fits: 1024 tokens of context, and 4 requests of that length at once"
     assert {line.split("  ")[1] for line in rest if line} == {
-        "machine", "architecture", "layers", "checkpoint", "chat template", "memory", "weights", "one step",
-        "a token", "KV cache", "context", "at once",
+        "machine", "architecture", "layers", "checkpoint", "chat template", "memory", "weights", "positions",
+        "one step", "a token", "KV cache", "context", "at once",
     }  # fmt: skip
 
 
