@@ -16,10 +16,15 @@ COMMANDS: dict[str, "Command"] = {"serve": serve, "generate": generate, "check":
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = build_parser().parse_args(arguments)
+    options, unknown = build_parser().parse_known_args(arguments)
+    if unknown:  # parse_args would point to the help of `octavo`, which has no command's flags
+        _Parser(prog=f"octavo {options.command}").error(f"unrecognized arguments: {' '.join(unknown)}")
     if options.command == "version":
         return _version()
-    return COMMANDS[options.command].run(options, os.environ)
+    try:
+        return COMMANDS[options.command].run(options, os.environ)
+    except KeyboardInterrupt:  # during the imports; from then on a command stops in its own way
+        return generate.EXIT_INTERRUPTED
 
 
 class Command(Protocol):

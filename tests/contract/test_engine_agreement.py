@@ -136,12 +136,10 @@ def fetch(url: str) -> str:
         return text
 
 
-def test_a_check_takes_the_flags_that_the_operator_gives_the_engine() -> None:
+@pytest.mark.parametrize("name", ["full", "minimal", "pvc"])
+def test_a_check_takes_the_command_line_that_the_operator_gives_the_engine(name: str) -> None:
     """So that a preflight asks about the engine that will run."""
-    written = vars(options(service("full"), "0e9e39f"))
-    shared = ("dtype", "max_model_len", "device", "block_size", "memory_percent", "max_num_seqs",
-              "max_num_batched_tokens")  # fmt: skip
-    flags = [part for name in shared for part in (f"--{name.replace('_', '-')}", str(written[name]))]
-    arguments = ["check", written["model"], *flags, "--json", "--termination-log", names.TERMINATION_LOG]
-    understood = vars(build_parser().parse_args(arguments))
-    assert {name: understood[name] for name in shared} == {name: written[name] for name in shared}
+    command, *flags = container(service(name), "octavo-engine:1", "0e9e39f", DEFAULTS)["args"]
+    serving = vars(build_parser().parse_args([command, *flags]))
+    checking = vars(build_parser().parse_args(["check", *flags, "--json"]))
+    assert checking == serving | {"command": "check", "json": True}

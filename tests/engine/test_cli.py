@@ -86,6 +86,15 @@ def test_a_wrong_flag_exits_64_with_one_line(
     assert told.count("\n") == 1
 
 
+@pytest.mark.parametrize("flags", ["", "--model x --port http", "--model x --wings 2"])
+def test_a_wrong_flag_points_to_the_help_of_its_command(
+    flags: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["serve", *flags.split()])
+    assert capsys.readouterr().err.endswith("; see octavo serve --help\n")
+
+
 def test_a_wrong_flag_reaches_the_termination_log(tmp_path: Path) -> None:
     log = tmp_path / "termination"
     assert cli.main(["serve", "--model", "x", "--block-size", "7", "--termination-log", str(log)]) == 64
@@ -104,6 +113,18 @@ def test_help_teaches_the_first_request(capsys: pytest.CaptureFixture[str]) -> N
 def test_version_is_the_distributions(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["version"]) == 0
     assert capsys.readouterr().out.startswith("octavo ")
+
+
+def test_ctrl_c_while_a_command_is_imported_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "uvloop.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); from octavo_engine import cli; sys.exit(cli.main())"
+    )
+    stopped = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), "serve", "--model", "x"],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (130, "", "")
 
 
 class DrainHandler(BaseHTTPRequestHandler):

@@ -4,12 +4,12 @@ import logging
 from pathlib import Path
 
 import pytest
-from native_kernels import SUPPORTED, needs_one
+from native_kernels import SUPPORTED, library, needs_one
 
 from octavo_kernels.native import build as build_module
 from octavo_kernels.native.build import BuildError, build, library_name
 from octavo_kernels.native.instruction_set import INSTRUCTION_SETS, supported_instruction_sets
-from octavo_kernels.native.library import load_native
+from octavo_kernels.native.library import default_cache, load_native
 
 GENOA = "fpu avx2 fma f16c bmi2 avx512f avx512bw avx512vl avx512dq avx512_bf16"
 
@@ -17,6 +17,12 @@ GENOA = "fpu avx2 fma f16c bmi2 avx512f avx512bw avx512vl avx512dq avx512_bf16"
 def names(cpuinfo: Path, flags: str) -> list[str]:
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbogomips\t: 1\n")
     return [candidate.name for candidate in supported_instruction_sets(cpuinfo)]
+
+
+def fake_compiler(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "g++").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "g++").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
 def test_the_best_instruction_set_comes_first(tmp_path: Path) -> None:
@@ -75,10 +81,7 @@ def test_a_processor_without_our_instructions_is_told(
 def test_a_compiler_that_refuses_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = tmp_path / "g++"
-    fake.write_text("#!/bin/sh\necho 'syntax error' >&2\nexit 1\n")
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    fake_compiler(tmp_path, "echo 'syntax error' >&2; exit 1", monkeypatch)
     cache = tmp_path / "cache"
     with pytest.raises(BuildError, match="syntax error"):
         build(INSTRUCTION_SETS[-1], cache)
@@ -93,10 +96,25 @@ def test_a_cache_that_cannot_be_written_is_an_error_with_the_path(tmp_path: Path
 
 
 @needs_one
-def test_a_damaged_library_is_replaced_by_pytorch_not_by_a_crash(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("num_bytes", [0, 10, 60_000, -1])
+def test_a_damaged_library_is_compiled_again(
+    num_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    best = next(iter(SUPPORTED.values()))
-    (tmp_path / library_name(best)).write_bytes(b"not a library")
+    name, best = next(iter(SUPPORTED.items()))
+    library(name)
+    compiled = default_cache() / library_name(best)
+    fake_compiler(tmp_path, f'while [ "$1" != -o ]; do shift; done; cp {compiled} "$2"', monkeypatch)
+    damaged = build(best, tmp_path / "cache")
+    damaged.write_bytes(damaged.read_bytes()[:num_bytes])
+    native = load_native(1, cache=tmp_path / "cache")
+    assert native is not None and native.instruction_set == best
+
+
+@needs_one
+def test_a_damaged_library_without_a_compiler_is_replaced_by_pytorch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / library_name(next(iter(SUPPORTED.values())))).write_bytes(b"not a library")
     assert load_native(1, cache=tmp_path) is None
-    assert "PyTorch's run instead, slower" in caplog.text
+    assert "PyTorch's run instead, slower: there is no C++ compiler" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from octavo_kernels.native.build import build, library_name
+from octavo_kernels.native.build import build, is_whole, library_name
 from octavo_kernels.native.instruction_set import INSTRUCTION_SETS, InstructionSet, supported_instruction_sets
 from octavo_kernels.native.library import NativeLibrary, default_cache
 from octavo_kernels.native.program import ProgramBuilder, Rows, StepArrays
@@ -33,7 +33,7 @@ def emulated() -> InstructionSet:
 def library(name: str, num_threads: int = 2) -> NativeLibrary:
     instruction_set = emulated() if name == EMULATED else SUPPORTED[name]
     path = default_cache() / library_name(instruction_set)
-    if not path.exists():
+    if not is_whole(path):
         build(instruction_set, path.parent)
     return NativeLibrary(path, instruction_set, num_threads)
 

@@ -41,7 +41,7 @@ class ModelSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryUse:
-    """In bytes. `offered` times `percent` is shared by weights, the work of a step and the KV cache."""
+    """In bytes. `offered` times `percent` is for weights, tables, the work of a step and the KV cache."""
 
     device: DeviceKind
     device_name: str
@@ -51,6 +51,8 @@ class MemoryUse:
     """False on a machine without a container's limit: then `offered` is what is available now."""
     percent: int
     weights: int
+    rope: int
+    """The rotary tables, which grow with the context that was asked for."""
     step: int
     kv_per_token: int
 

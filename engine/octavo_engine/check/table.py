@@ -40,6 +40,7 @@ def _memory(memory: MemoryUse) -> Iterator[Row]:
     kind = "at most" if memory.is_limited else "available"
     yield "memory", f"{memory.device_name}: {_gib(memory.offered)} {kind}, of which {memory.percent}% is used"
     yield "weights", f"{_gib(memory.weights)} in {memory.dtype}"
+    yield "positions", f"{_gib(memory.rope)} of rotary tables"
     yield "one step", f"{_gib(memory.step)}"
     yield "a token", f"{memory.kv_per_token / 1024:.4g} KiB of KV cache"
 

@@ -101,6 +101,7 @@ def _check_memory(
         is_limited=memory.limit is not None,
         percent=config.cache.memory_percent,
         weights=facts.weights_bytes,
+        rope=facts.rope_bytes,
         step=step_bytes(facts.spec, facts.itemsize, config.scheduler),
         kv_per_token=facts.kv_bytes_per_token,
     )

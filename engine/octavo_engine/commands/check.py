@@ -14,6 +14,7 @@ from octavo_engine.commands.engine_flags import (
     engine_config,
     hub_access,
 )
+from octavo_engine.commands.server_flags import add_server_flags, server_settings
 
 if TYPE_CHECKING:
     from octavo_engine.check.report import Report
@@ -30,7 +31,8 @@ SUMMARY = "say whether a model fits and runs here"
 DESCRIPTION = """\
 Say whether a model can be served on this machine with these flags, how long a context it then has, and how
 many requests run at once. Weights are not read, and of an hf:// model not even downloaded: configuration,
-tokenizer and the heads of the weight files are enough. Give the flags that `octavo serve` will get."""
+tokenizer and the heads of the weight files are enough. Give the flags that `octavo serve` will get: it takes
+all of them."""
 EPILOG = """\
 examples:
   octavo check ./smollm2
@@ -45,13 +47,17 @@ environment: HF_TOKEN, HF_ENDPOINT, HF_HOME are the model hub's token, address a
 
 def add_flags(check: argparse.ArgumentParser) -> None:
     model = check.add_argument_group("model")
-    model.add_argument("model", metavar="MODEL", help=SOURCE_HELP)
+    source = model.add_mutually_exclusive_group(required=True)
+    # Without a default of its own, or its absence would undo --model.
+    source.add_argument("model", nargs="?", default=argparse.SUPPRESS, metavar="MODEL", help=SOURCE_HELP)
+    source.add_argument("--model", metavar="SOURCE", help="the same, as `octavo serve` takes it")
     add_model_flags(model)
     add_engine_flags(check.add_argument_group("engine"))
     output = check.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     output.add_argument("--termination-log", type=Path, metavar="FILE",
                         help="write the verdict here too: a sentence, or with --json the object")  # fmt: skip
+    add_server_flags(check.add_argument_group("server (these change nothing here, but must be right)"))
 
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -60,6 +66,7 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
     try:
         config = engine_config(options)
+        server_settings(options)
     except InvalidEngineConfig as error:
         sys.stderr.write(f"octavo check: {error}\n")
         _write_termination_log(options.termination_log, str(error))

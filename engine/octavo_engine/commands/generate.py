@@ -25,7 +25,7 @@ SAMPLING = ("max_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_
 SUMMARY = "answer a file of prompts, without a server"
 DESCRIPTION = """\
 Answer every prompt of a file and write a line of JSON for each, as soon as it is there:
-  {"index": 0, "id": "a", "text": "...", "finish_reason": "stop", "usage": {"prompt_tokens": 9, ...}}
+  {"index": 0, "id": "a", "digest": "...", "text": "...", "finish_reason": "stop", "usage": {...}}
 or {"index": 0, "error": "..."} where one could not be answered. When all are done, FILE is in the order of
 the prompts. Progress goes to stderr."""
 EPILOG = """\
@@ -40,8 +40,8 @@ examples:
   echo 'The capital of France is' | octavo generate --model ./smollm2 --prompts - --temperature 0
 
 A line that cannot be read refuses the whole file before the model is loaded. After Ctrl-C, --resume goes on
-with the prompts that are missing or failed. The same --seed gives the same answers, however often a job is
-resumed.
+with the prompts that are missing or failed, and refuses a FILE whose digests tell of another prompt, model or
+sampling. The same --seed gives the same answers, however often a job is resumed.
 
 exit codes: 0 all answered; 1 some failed; 130 Ctrl-C; else as of `octavo serve`
 """
@@ -58,8 +58,7 @@ def add_flags(generate: argparse.ArgumentParser) -> None:
     files.add_argument(
         "--resume",
         action="store_true",
-        help="keep the answers of --output, add what is missing; "
-        "give the same prompts and flags, only number and id are compared",
+        help="keep the answers of --output, add what is missing; give the same prompts and flags",
     )
     files.add_argument("--chat", action="store_true", help="a plain prompt is the user's turn of a chat")
 
@@ -106,7 +105,7 @@ def _generate(options: argparse.Namespace, environment: Mapping[str, str]) -> in
     from octavo_engine.generate.job import run_job
 
     config = engine_config(options, seed=options.seed)
-    prompts = _prompts(options)
+    prompts = _prompts(options, f"{config.model.path} {config.model.dtype}")
     kept = _kept_answers(options, prompts)
     known = {answer.index for answer in kept}
     prompts = [prompt for prompt in prompts if prompt.index not in known]
@@ -123,7 +122,7 @@ def _generate(options: argparse.Namespace, environment: Mapping[str, str]) -> in
     return EXIT_SOME_FAILED if num_failed else 0
 
 
-def _prompts(options: argparse.Namespace) -> "list[FilePrompt]":
+def _prompts(options: argparse.Namespace, model: str) -> "list[FilePrompt]":
     from octavo_engine.errors import InvalidEngineConfig
     from octavo_engine.generate.prompt_file import PromptDefaults, read_prompts
 
@@ -134,7 +133,7 @@ def _prompts(options: argparse.Namespace) -> "list[FilePrompt]":
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidEngineConfig(f"--prompts {options.prompts}: cannot be read: {error}") from error
     given = {name: getattr(options, name) for name in SAMPLING if getattr(options, name) is not None}
-    defaults = PromptDefaults(sampling=given, seed=options.seed, as_chat=options.chat)
+    defaults = PromptDefaults(sampling=given, model=model, seed=options.seed, as_chat=options.chat)
     return read_prompts(options.prompts, text, defaults)
 
 

@@ -14,6 +14,7 @@ from octavo_engine.commands.engine_flags import (
     engine_config,
     hub_access,
 )
+from octavo_engine.commands.server_flags import add_server_flags, server_settings
 
 if TYPE_CHECKING:
     from octavo_engine.serve import ServeCommand
@@ -41,35 +42,12 @@ environment: HF_TOKEN, HF_ENDPOINT, HF_HOME are the model hub's token, address a
 def add_flags(serve: argparse.ArgumentParser) -> None:
     model = serve.add_argument_group("model")
     model.add_argument("--model", required=True, metavar="SOURCE", help=SOURCE_HELP)
-    model.add_argument(
-        "--served-model-name", nargs="+", metavar="NAME", help="names that requests use (default: SOURCE)"
-    )
     add_model_flags(model)
-
-    http = serve.add_argument_group("HTTP")
-    http.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    http.add_argument("--port", type=int, default=8000, help="default 8000; 0 picks a free one")
-    http.add_argument("--max-waiting-requests", type=int, default=1024, metavar="N",
-                      help="beyond those that run; more get 503 (default 1024)")  # fmt: skip
-    http.add_argument("--drain-propagation-seconds", type=float, default=0.0, metavar="S",
-                      help="go on accepting for so long after a drain begins (default 0)")  # fmt: skip
-    http.add_argument("--drain-timeout-seconds", type=float, default=300.0, metavar="S",
-                      help="then let open requests run for so long (default 300)")  # fmt: skip
-
-    engine = serve.add_argument_group("engine")
-    add_engine_flags(engine)
-    engine.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="of the seeds that requests get without one (default 0)",
-    )
-
-    process = serve.add_argument_group("process")
-    process.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
-    process.add_argument("--termination-log", type=Path, metavar="FILE",
-                         help="write the reason here when serving is impossible")  # fmt: skip
+    add_engine_flags(serve.add_argument_group("engine"))
+    server = serve.add_argument_group("server")
+    add_server_flags(server)
+    server.add_argument("--termination-log", type=Path, metavar="FILE",
+                        help="write the reason here when serving is impossible")  # fmt: skip
 
 
 def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
@@ -92,22 +70,11 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
 def serve_command(options: argparse.Namespace, environment: Mapping[str, str]) -> "ServeCommand":
     from octavo_engine.serve import ServeCommand
-    from octavo_engine.server.settings import DrainSettings, ServerSettings
 
     return ServeCommand(
         source=options.model,
         hub=hub_access(environment),
         engine=engine_config(options, seed=options.seed),
-        server=ServerSettings(
-            served_names=tuple(options.served_model_name or [options.model]),
-            host=options.host,
-            port=options.port,
-            max_running_requests=options.max_num_seqs,
-            max_waiting_requests=options.max_waiting_requests,
-            drain=DrainSettings(
-                propagation_seconds=options.drain_propagation_seconds,
-                timeout_seconds=options.drain_timeout_seconds,
-            ),
-        ),
+        server=server_settings(options),
         termination_log=options.termination_log,
     )

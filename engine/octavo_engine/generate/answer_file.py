@@ -25,10 +25,11 @@ class AnswerUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Either a text with its reason to end and its usage, or an error."""
+    """Either a text with its reason to end, its usage and its prompt's `digest`, or an error."""
 
     index: int
     id: str | int | None = None
+    digest: str = ""
     text: str | None = None
     finish_reason: str | None = None
     usage: AnswerUsage | None = None
@@ -47,16 +48,17 @@ class AnswerWriter:
 def answered(path: Path, prompts: Sequence[FilePrompt]) -> list[Answer]:
     """A former run's answers that are whole and no error; a killed run's last line may be half written.
 
-    Raises InvalidEngineConfig for a file that holds anything else, or answers to other prompts.
+    Raises InvalidEngineConfig for a file that holds anything else, or answers to what is not asked now.
     """
     found: dict[int, Answer] = {}
     for answer in _read_answers(path):
         if answer.error is not None:
             continue
-        if answer.index >= len(prompts) or prompts[answer.index].id != answer.id:
+        asked = prompts[answer.index] if answer.index < len(prompts) else None
+        if asked is None or (asked.id, asked.digest) != (answer.id, answer.digest):
             raise InvalidEngineConfig(
-                f"--resume: {path} holds an answer to prompt {answer.index} (id {json.dumps(answer.id)}), "
-                "which is not in --prompts; give the prompts that it was made from, or another --output"
+                f"--resume: {path} holds an answer to prompt {answer.index} (id {json.dumps(answer.id)}) "
+                "made with another prompt, model or sampling; give the same again, or another --output"
             )
         found[answer.index] = answer
     return list(found.values())

@@ -130,6 +130,7 @@ async def _answer(model: ServedModel, prompt: FilePrompt, counts: Counts) -> Ans
     return Answer(
         index=prompt.index,
         id=prompt.id,
+        digest=prompt.digest,
         text=text,
         finish_reason=finish_reason,
         usage=AnswerUsage(

@@ -4,7 +4,7 @@ A line of JSON holds what a request to the server holds, less the model: `prompt
 of sampling, which goes before the flag of that name. `id` is the caller's own and comes back with the answer.
 """
 
-import json
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +13,7 @@ import msgspec
 
 from octavo_engine.errors import InvalidEngineConfig
 from octavo_engine.server.errors import BadRequest
-from octavo_engine.server.openai_schema import ChatRequest, CompletionRequest, parse_request
+from octavo_engine.server.openai_schema import ChatRequest, CompletionRequest, parse_fields
 
 PromptFormat = Literal["text", "jsonl"]
 Fields = Mapping[str, object]
@@ -27,6 +27,8 @@ class FilePrompt:
     index: int
     id: str | int | None
     request: CompletionRequest | ChatRequest
+    digest: str
+    """Of all that makes the answer: prompt, sampling and model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class PromptDefaults:
     """For lines that do not say otherwise. Each prompt gets a seed of its own: `seed` plus its index."""
 
     sampling: Fields
+    model: str = ""
+    """What tells it from others: where it comes from, and in which numbers it computes."""
     seed: int = 0
     as_chat: bool = False
     """A plain prompt is the user's turn of a conversation."""
@@ -77,8 +81,8 @@ def _summary(problems: list[str]) -> str:
 
 def _json_fields(line: str) -> Fields:
     try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        fields = msgspec.json.decode(line)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BadRequest(
             f"not valid JSON ({error}); write one object a line, or name the file .txt"
         ) from error
@@ -98,11 +102,18 @@ def _prompt(index: int, given: Fields, defaults: PromptDefaults) -> FilePrompt:
     if defaults.as_chat and isinstance(fields.get("prompt"), str):
         fields["messages"] = [{"role": "user", "content": fields.pop("prompt")}]
     kind: type[CompletionRequest | ChatRequest] = ChatRequest if "messages" in fields else CompletionRequest
-    parsed = parse_request(msgspec.json.encode(fields), kind)
+    parsed = parse_fields(fields, kind)
     if parsed.ignored_fields:
         raise BadRequest(f"unknown field {', '.join(parsed.ignored_fields)}; check its spelling")
     _refuse_several_answers(parsed.request)
-    return FilePrompt(index=index, id=prompt_id, request=parsed.request)
+    digest = _digest(defaults.model, parsed.request)
+    return FilePrompt(index=index, id=prompt_id, request=parsed.request, digest=digest)
+
+
+def _digest(model: str, request: CompletionRequest | ChatRequest) -> str:
+    # Fields that were not given are left out, so that a field more in a later version changes no digest.
+    given = {name: value for name, value in msgspec.to_builtins(request).items() if value is not None}
+    return hashlib.sha256(msgspec.json.encode([model, given], order="sorted")).hexdigest()[:16]
 
 
 def _refuse_several_answers(request: CompletionRequest | ChatRequest) -> None:

@@ -32,6 +32,11 @@ class ModelFacts:
         return (num_parameters(self.spec) + head) * self.itemsize
 
     @property
+    def rope_bytes(self) -> int:
+        """Cosines and sines of every position, in float32."""
+        return 2 * self.max_model_len * self.spec.head_dim * 4
+
+    @property
     def kv_bytes_per_token(self) -> int:
         return self.spec.kv_bytes_per_token(self.itemsize)
 

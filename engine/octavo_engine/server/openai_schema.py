@@ -179,7 +179,11 @@ class Parsed(Generic[RequestT_co]):
 
 
 def parse_request(body: bytes, kind: type[RequestT]) -> Parsed[RequestT]:
-    fields = _decode_object(body)
+    """Raises BadRequest, as `parse_fields` does."""
+    return parse_fields(_decode_object(body), kind)
+
+
+def parse_fields(fields: Mapping[str, object], kind: type[RequestT]) -> Parsed[RequestT]:
     refuse_unsupported(fields)
     try:
         request = msgspec.convert(fields, kind)

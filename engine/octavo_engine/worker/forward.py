@@ -14,6 +14,9 @@ from octavo_kernels.native.library import NativeLibrary
 from octavo_kernels.native.program import ProgramBuilder, StepArrays
 from octavo_kernels.paged_attention import AttentionBatch
 
+MAX_HEAD_DIM, MAX_QUERY_HEADS = 256, 48
+"""Of the compiled attention, the second on one key-value head; a test compares them with its source."""
+
 
 class Forward(Protocol):
     def logits(self, batch: Batch, latest_token_S: Tensor) -> Tensor:
@@ -102,9 +105,9 @@ def unsupported_by_native(spec: DecoderSpec, dtype: torch.dtype) -> str | None:
     """What of the model the compiled kernels cannot compute."""
     if dtype not in (torch.float32, torch.bfloat16):
         return f"dtype {str(dtype).removeprefix('torch.')} (--dtype bfloat16 has them)"
-    if spec.head_dim % 16 or spec.head_dim > 256:
+    if spec.head_dim % 16 or spec.head_dim > MAX_HEAD_DIM:
         return f"heads of {spec.head_dim} dimensions"
-    if spec.num_heads // spec.num_kv_heads > 48:
+    if spec.num_heads // spec.num_kv_heads > MAX_QUERY_HEADS:
         return f"{spec.num_heads // spec.num_kv_heads} query heads on one key-value head"
     if spec.hidden_size % 16 or spec.intermediate_size % 16:
         return f"layers of {spec.hidden_size} and {spec.intermediate_size}"

@@ -19,10 +19,10 @@ RUNTIME_BYTES = 256 * MIB
 
 
 def with_engine(memory: DeviceMemory, facts: ModelFacts) -> DeviceMemory:
-    """As the memory will be with the weights loaded, out of what it is before."""
+    """As the memory will be with weights and rotary tables loaded, out of what it is before."""
     # On a GPU its context is held already, because PyTorch had to be asked for the memory.
     runtime = max(0, RUNTIME_BYTES - memory.held) if memory.device == "cpu" else 0
-    return memory.holding(runtime + facts.weights_bytes)
+    return memory.holding(runtime + facts.weights_bytes + facts.rope_bytes)
 
 
 def check_weights_fit(facts: ModelFacts, cache: CacheConfig, memory: DeviceMemory) -> None:

@@ -2,7 +2,8 @@
 
     python -m octavo_kernels.native.build --out FOLDER      all instruction sets, for an image or a wheel
 
-A library is named after its sources, so one that was built from others is never loaded.
+A library is named after its sources, so one that was built from others is never loaded. It ends with a digest
+of the rest, for to load half a file ends the process.
 """
 
 import argparse
@@ -65,10 +66,23 @@ def build(instruction_set: InstructionSet, folder: Path) -> Path:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise BuildError(f"{' '.join(command)} failed: {done.stderr.strip()[-2000:]}")
+            output.write_bytes(_sealed(output.read_bytes()))
             output.replace(target)
     except OSError as error:
         raise BuildError(f"cannot write {target}: {error}") from error
     return target
+
+
+def is_whole(library: Path) -> bool:
+    """Whether it is there as `build` left it. Raises OSError where it cannot be read."""
+    if not library.exists():
+        return False
+    content = library.read_bytes()
+    return content == _sealed(content[: -hashlib.sha256().digest_size])
+
+
+def _sealed(content: bytes) -> bytes:
+    return content + hashlib.sha256(content).digest()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from octavo_kernels.native.build import PACKAGE, BuildError, build, library_name
+from octavo_kernels.native.build import PACKAGE, BuildError, build, is_whole, library_name
 from octavo_kernels.native.instruction_set import InstructionSet, supported_instruction_sets
 
 logger = logging.getLogger(__name__)
@@ -76,10 +76,10 @@ def load_native(
         )
         return None
     path = BUILT_AHEAD / library_name(chosen)
-    if not path.exists():
-        path = (cache or default_cache()) / path.name
     try:
-        if not path.exists():
+        if not is_whole(path):
+            path = (cache or default_cache()) / path.name
+        if not is_whole(path):
             build(chosen, path.parent)
         return NativeLibrary(path, chosen, num_threads)
     except (BuildError, OSError) as error:

@@ -10,6 +10,9 @@ from octavo_kernels.sampling.rows import Logprobs, Sampled, SamplingRows
 from octavo_kernels.sampling.uniforms import uniforms
 from octavo_kernels.sampling.weights import to_fixed, weight_of
 
+NUM_TRIED_FIRST = 1024
+"""Best tokens that most cuts lie within; only where one does not is a vocabulary sorted."""
+
 
 def sample(logits_NV: Tensor, rows: SamplingRows, latest_token_S: Tensor | None = None) -> Sampled:
     """`latest_token_S` (on the device) has the last generated token of slots whose `token_SL` lacks it."""
@@ -74,29 +77,41 @@ def _token_of(key: Tensor, vocab_size: int) -> Tensor:
     return vocab_size - 1 - (key & 0xFFFFFFFF)
 
 
-def _best_first(key_RV: Tensor) -> Tensor:
-    # NumPy sorts a vocabulary many times as fast as PyTorch does on a CPU, and on one thread.
-    return (
-        -torch.from_numpy(np.sort(-key_RV.numpy()))
-        if not key_RV.is_cuda
-        else key_RV.sort(descending=True).values
-    )
+def _best_first(key_RV: Tensor, count: int) -> Tensor:
+    """The best `count` of each row in order."""
+    if key_RV.is_cuda:
+        return key_RV.sort(descending=True).values[:, :count]
+    # NumPy sorts and selects many times as fast as PyTorch does on a CPU, and on one thread.
+    falling_RV = -key_RV.numpy()
+    if count < falling_RV.shape[1]:
+        falling_RV = np.partition(falling_RV, count - 1)[:, :count]
+    return torch.from_numpy(-np.sort(falling_RV))
 
 
 def _cut(key_RV: Tensor, weight_RV: Tensor, top_k_R: Tensor, top_p_R: Tensor) -> Tensor:
     """Weights with zeros outside the best `top_k`, and of these outside the fewest that hold `top_p`."""
     vocab_size = key_RV.shape[1]
-    best_RV = _best_first(key_RV)
-    best_weight_RV = weight_RV.gather(1, _token_of(best_RV, vocab_size))
-    is_beyond_RV = torch.arange(vocab_size, device=key_RV.device) >= top_k_R[:, None]
-    best_weight_RV.masked_fill_(is_beyond_RV & (top_k_R[:, None] > 0), 0)
-    reached_RV = best_weight_RV.cumsum(dim=-1)
-    total_R = reached_RV[:, -1]
-    target_R = (top_p_R.double() * total_R.double()).ceil().long().clamp(min=1)
-    target_R1 = torch.where(top_p_R < 1, target_R, total_R)[:, None]
-    num_kept_R1 = (reached_RV - best_weight_RV < target_R1).sum(dim=-1, keepdim=True)
-    last_R1 = best_RV.gather(1, (num_kept_R1 - 1).clamp(min=0))
+    count = vocab_size if key_RV.is_cuda else min(NUM_TRIED_FIRST, vocab_size)
+    last_R1, is_last_R = _last_kept(_best_first(key_RV, count), weight_RV, top_k_R, top_p_R)
+    # Nobody may ask a GPU whether some were enough; it gets them all.
+    if count < vocab_size and not is_last_R.all():
+        last_R1, _ = _last_kept(_best_first(key_RV, vocab_size), weight_RV, top_k_R, top_p_R)
     return weight_RV.masked_fill(key_RV < last_R1, 0)
+
+
+def _last_kept(best_RB: Tensor, weight_RV: Tensor, top_k_R: Tensor, top_p_R: Tensor) -> tuple[Tensor, Tensor]:
+    """The key of the last token that is kept [R, 1], and whether the B best tokens told it [R]."""
+    count = best_RB.shape[1]
+    weight_RB = weight_RV.gather(1, _token_of(best_RB, weight_RV.shape[1]))
+    is_beyond_RB = torch.arange(count, device=best_RB.device) >= top_k_R[:, None]
+    weight_RB.masked_fill_(is_beyond_RB & (top_k_R[:, None] > 0), 0)
+    reached_RB = weight_RB.cumsum(dim=-1)
+    total_R = torch.where(top_k_R > 0, reached_RB[:, -1], weight_RV.sum(dim=-1))
+    target_R = (top_p_R.double() * total_R.double()).ceil().long().clamp(min=1)
+    target_R = torch.where(top_p_R < 1, target_R, total_R)
+    num_kept_R1 = (reached_RB - weight_RB < target_R[:, None]).sum(dim=-1, keepdim=True)
+    is_last_R = (top_k_R <= count) & (reached_RB[:, -1] >= target_R)
+    return best_RB.gather(1, (num_kept_R1 - 1).clamp(min=0)), is_last_R
 
 
 def _invert(weight_RV: Tensor, uniform_R: Tensor) -> Tensor:

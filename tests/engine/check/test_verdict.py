@@ -114,6 +114,23 @@ def test_a_model_that_fits_is_described_without_pytorch_s_help(folder: Path) -> 
     assert report.model.has_chat_template and report.model.weights_here
 
 
+def test_the_rotary_tables_of_a_long_context_leave_less_for_the_cache(folder: Path) -> None:
+    change_config(folder, max_position_embeddings=1 << 20)
+    block_bytes = 16 * 2 * 1 * 2 * 16 * 4
+
+    def found(max_model_len: int) -> tuple[int, int]:
+        asked = config(folder, memory_percent=97)
+        asked = replace(asked, model=replace(asked.model, max_model_len=max_model_len))
+        report = check(folder, asked, lambda: container(600))
+        assert report.memory is not None and report.capacity is not None
+        return report.memory.rope, report.capacity.num_blocks * block_bytes
+
+    (short_tables, short_cache), (long_tables, long_cache) = found(1 << 16), found(1 << 20)
+    table_bytes = 2 * 16 * 4  # a position's cosines and sines, of 16 dimensions each, in float32
+    assert (short_tables, long_tables) == (table_bytes << 16, table_bytes << 20)
+    assert short_cache - long_cache == pytest.approx(long_tables - short_tables, abs=block_bytes)
+
+
 def test_requests_of_1024_tokens_are_counted_in_whole_blocks(folder: Path) -> None:
     block_bytes = 16 * 2 * 1 * 2 * 16 * 4
     capacity = check(folder, config(folder, memory_bytes=150 * block_bytes)).capacity

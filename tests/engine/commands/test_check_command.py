@@ -37,9 +37,44 @@ def test_the_verdict_is_the_first_line(folder: Path, capsys: pytest.CaptureFixtu
     first, *rest = capsys.readouterr().out.splitlines()
     assert first == f"{folder} fits: 1024 tokens of context, and 4 requests of that length at once"
     assert {line.split("  ")[1] for line in rest if line} == {
-        "machine", "architecture", "layers", "checkpoint", "chat template", "memory", "weights", "one step",
-        "a token", "KV cache", "context", "at once",
+        "machine", "architecture", "layers", "checkpoint", "chat template", "memory", "weights", "positions",
+        "one step", "a token", "KV cache", "context", "at once",
     }  # fmt: skip
+
+
+def test_the_model_may_be_given_as_serve_takes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = [
+        "check",
+        "--model",
+        "/nowhere",
+        "--device",
+        "cpu",
+        "--served-model-name",
+        "a",
+        "b",
+        "--port",
+        "9",
+    ]
+    assert cli.main(flags) == 67
+    assert capsys.readouterr().out.startswith("/nowhere cannot be served")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "one of the arguments MODEL --model is required"),
+        (["x", "--model", "x"], "argument --model: not allowed with argument MODEL"),
+        (["x", "--port", "70000"], "--port 70000: must be between 0 and 65535"),
+    ],
+)
+def test_a_flag_that_serve_would_refuse_is_refused(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = cli.main(["check", *flags])
+    except SystemExit as left:
+        code = int(str(left.code))
+    assert (code, words in capsys.readouterr().err) == (64, True)
 
 
 def test_what_is_wrong_follows_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:

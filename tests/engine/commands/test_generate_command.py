@@ -66,6 +66,19 @@ def test_a_resumed_job_gives_what_an_uninterrupted_one_gives(folder: Path, tmp_p
     assert resumed.read_text() == whole.read_text()
 
 
+@pytest.mark.parametrize(
+    "changed", [["--temperature", "0.5"], ["--seed", "1"], ["--dtype", "bfloat16"], ["--model", "/other"]]
+)
+def test_answers_made_with_other_flags_are_not_gone_on_with(
+    changed: list[str], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.txt").write_text("Blocks\n")
+    flags = "--prompts", str(tmp_path / "p.txt"), "--max-tokens", "2", "--output", str(tmp_path / "out")
+    assert cli.main(arguments(folder, *flags)) == 0
+    assert cli.main(arguments(folder, *flags, "--resume", *changed)) == 64
+    assert "made with another prompt, model or sampling" in capsys.readouterr().err
+
+
 def test_an_interrupted_job_has_written_what_was_answered(folder: Path, tmp_path: Path) -> None:
     prompts, output = tmp_path / "p.jsonl", tmp_path / "out"
     short, long = ({"prompt": "Blocks", "max_tokens": n, "ignore_eos": True} for n in (1, 1000))
@@ -107,6 +120,8 @@ def test_one_that_fails_is_told_by_the_exit_code(folder: Path, tmp_path: Path) -
         ("fine", ["--output", "PROMPTS", "--resume"], "is the file of the prompts; give another name"),
         ("fine", ["--output", "EXISTING", "--resume"], "is not a file of answers; give another --output"),
         ("fine", ["--top-p", "7"], "line 1: top_p 7.0: Expected"),
+        ("fine", ["--temperature", "nan"], "line 1: temperature nan: Expected"),
+        ("fine", ["--top-p", "inf"], "line 1: top_p inf: Expected"),
         ("fine", ["--min-p", "2"], "line 1: min_p 2.0: Expected"),
         ("fine", ["--repetition-penalty", "0"], "line 1: repetition_penalty 0.0: Expected"),
         ("fine", ["--block-size", "7"], "--block-size 7"),

@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from octavo_engine.errors import InvalidEngineConfig
 from octavo_engine.generate.answer_file import Answer, answered, continued, put_in_order
-from octavo_engine.generate.prompt_file import FilePrompt, PromptDefaults, read_prompts
+from octavo_engine.generate.prompt_file import PromptDefaults, read_prompts
 
 PROMPTS = read_prompts(
     "a.jsonl", '{"prompt": "x", "id": "a"}\n{"prompt": "y"}\n{"prompt": "z"}\n', PromptDefaults(sampling={})
@@ -12,13 +14,15 @@ PROMPTS = read_prompts(
 
 
 def answer(index: int, **fields: str) -> Answer:
-    return Answer(index=index, id=PROMPTS[index].id, **fields)
+    return Answer(index=index, id=PROMPTS[index].id, digest=PROMPTS[index].digest, **fields)
 
 
 def test_an_answer_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path) -> None:
     with continued(tmp_path / "out", []) as writer:
         writer.write(answer(0, text="ü", finish_reason="stop"))
-        assert (tmp_path / "out").read_text() == '{"index":0,"id":"a","text":"ü","finish_reason":"stop"}\n'
+        assert (tmp_path / "out").read_text() == (
+            f'{{"index":0,"id":"a","digest":"{PROMPTS[0].digest}","text":"ü","finish_reason":"stop"}}\n'
+        )
 
 
 def test_a_complete_file_is_in_the_order_of_the_prompts(tmp_path: Path) -> None:
@@ -40,18 +44,19 @@ def test_what_failed_and_what_was_cut_off_is_not_answered(tmp_path: Path) -> Non
     assert answered(path, PROMPTS) == [answer(2, text="")]
 
 
-@pytest.mark.parametrize("line", ['{"index":7,"text":"x"}', '{"index":0,"id":"b","text":"x"}'])
-def test_answers_to_other_prompts_are_not_gone_on_with(line: str, tmp_path: Path) -> None:
-    (tmp_path / "out").write_text(line + "\n")
-    prompts: list[FilePrompt] = PROMPTS
-    with pytest.raises(
-        InvalidEngineConfig, match="is not in --prompts; give the prompts that it was made from"
-    ):
-        answered(tmp_path / "out", prompts)
+@pytest.mark.parametrize(
+    "other", [{"index": 7}, {"id": "b"}, {"digest": PROMPTS[1].digest}, {"digest": ""}], ids=str
+)
+def test_answers_to_other_prompts_are_not_gone_on_with(other: dict[str, Any], tmp_path: Path) -> None:
+    with continued(tmp_path / "out", [msgspec.structs.replace(answer(0, text="x"), **other)]):
+        pass
+    with pytest.raises(InvalidEngineConfig, match="made with another prompt, model or sampling; give the"):
+        answered(tmp_path / "out", PROMPTS)
 
 
 @pytest.mark.parametrize(
-    "content", [b"my notes\n", b"my notes", b"\xff\xfe\n", b'{"index":1}\nmy notes\n', b'{"a":1}\n']
+    "content",
+    [b"my notes\n", b"my notes", b"\xff\xfe\n", b'{"index":1,"error":""}\nmy notes\n', b'{"a":1}\n'],
 )
 def test_a_file_that_is_none_of_answers_is_refused_and_kept(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "notes"

@@ -34,7 +34,9 @@ async def test_an_answer_has_its_text_its_reason_and_its_usage() -> None:
     answers, counts = await run(FakeEngine(echo, num_cached_tokens=1), "The dog\n")
     length = len(CODEC.encode("The dog", add_special_tokens=True))
     usage = AnswerUsage(prompt_tokens=length, completion_tokens=length + 1, cached_tokens=1)
-    assert answers == {0: Answer(index=0, text="The dog", finish_reason="stop", usage=usage)}
+    (prompt,) = read_prompts("-", "The dog\n", DEFAULTS)
+    expected = Answer(index=0, digest=prompt.digest, text="The dog", finish_reason="stop", usage=usage)
+    assert answers == {0: expected}
     assert (counts.done, counts.failed, counts.tokens) == (1, 0, length + 1)
 
 

@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -77,6 +79,11 @@ def test_the_name_tells_the_format_and_without_one_the_first_character(
     ("line", "words"),
     [
         ("{", "not valid JSON"),
+        ('{"prompt": "x", "temperature": NaN}', "not valid JSON"),
+        ('{"prompt": "x", "stop": [-Infinity]}', "not valid JSON"),
+        ('{"prompt": "x", "top_p": 1e999}', "not valid JSON"),
+        ('{"prompt": "\\ud800"}', "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
         ("[1]", "not a JSON object"),
         ('{"text": "x"}', "give either prompt or messages"),
         ('{"prompt": "x", "messages": []}', "give either prompt or messages"),
@@ -108,3 +115,22 @@ def test_separators_within_json_strings_end_no_line() -> None:
     (prompt,) = prompts("a.jsonl", '{"prompt": "a\u2028b"}')
     assert isinstance(prompt.request, CompletionRequest)
     assert prompt.request.prompt == "a\u2028b"
+
+
+def test_prompt_sampling_and_model_make_a_digest_and_id_and_the_other_prompts_do_not() -> None:
+    def digest(line: str, **defaults: Any) -> str:
+        (prompt,) = prompts("a.jsonl", line, defaults=replace(DEFAULTS, **defaults))
+        return prompt.digest
+
+    same = digest('{"prompt": "x"}')
+    assert digest('{"id": 3, "temperature": 0.5, "prompt": "x", "top_p": null}') == same
+    assert prompts("a.jsonl", '{"prompt": "x"}', '{"prompt": "y"}')[0].digest == same
+    others = [
+        digest('{"prompt": "y"}'),
+        digest('{"messages": [{"role": "user", "content": "x"}]}'),
+        digest('{"prompt": "x", "top_k": 1}'),
+        digest('{"prompt": "x"}', seed=101),
+        digest('{"prompt": "x"}', sampling={"max_tokens": 8}),
+        digest('{"prompt": "x"}', model="another"),
+    ]
+    assert len({same, *others}) == 1 + len(others)

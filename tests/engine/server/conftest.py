@@ -2,9 +2,12 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
+import aiohttp
 import openai
 import pytest
+from bad_requests import PROMPT
 from fake_engine import FakeEngine, Script
 from http_server import SETTINGS, RunningServer, running_server, served_model
 from text_fixtures import byte_level_tokenizer
@@ -55,3 +58,19 @@ async def client_of() -> AsyncIterator[Callable[[RunningServer], openai.AsyncOpe
             return made[server.url]
 
         yield client
+
+
+@pytest.fixture
+async def server(serving: Any, says: Any) -> AsyncIterator[RunningServer]:
+    """Says "fine" to every prompt; its context is 64 tokens."""
+    async with serving(FakeEngine(says("fine"), max_model_len=64)) as running:
+        yield running
+
+
+@pytest.fixture
+async def http(server: RunningServer) -> AsyncIterator[aiohttp.ClientSession]:
+    """What is sent through it harms no later request."""
+    async with aiohttp.ClientSession(server.url) as session:
+        yield session
+        async with session.post("/v1/completions", json=PROMPT) as response:
+            assert (await response.json())["choices"][0]["text"] == "fine"
