@@ -9,7 +9,7 @@ from octavo_api.api_server import DEPLOYMENTS, INFERENCE_SERVICES, ROLES, SERVIC
 from octavo_operator.observed import ObjectKey
 from octavo_operator.work_queue import RetryLater
 
-OTHER = ObjectKey(KEY.namespace, "other")
+OTHER = ObjectKey(KEY.namespace, "another")
 GATEWAY = (KEY.namespace, "octavo-gateway")
 
 
@@ -35,12 +35,12 @@ async def settle(fake: FakeCluster) -> None:
 
 async def test_the_gateway_comes_with_the_first_service_and_belongs_to_all(fake: FakeCluster) -> None:
     await settle(fake)
-    fake.write_service("other")
+    fake.write_service("another")
     await settle(fake)
     for kind in ("ServiceAccount", "Role", "RoleBinding", "Service", "PodDisruptionBudget", "Deployment"):
         (made,) = fake.server.of_gateway(kind)
         owners = made["metadata"]["ownerReferences"]
-        assert {owner["name"] for owner in owners} == {"demo", "other"}
+        assert {owner["name"] for owner in owners} == {"demo", "another"}
         assert all("controller" not in owner and "blockOwnerDeletion" not in owner for owner in owners)
 
 
@@ -70,20 +70,20 @@ async def test_the_younger_of_two_with_the_same_served_name_gives_way_until_the_
     fake: FakeCluster,
 ) -> None:
     await settle(fake)
-    fake.write_service("other", model={"uri": "file:///a", "servedNames": ["demo"]})
+    fake.write_service("another", model={"uri": "file:///a", "servedNames": ["demo"]})
     fake.server.objects[INFERENCE_SERVICES.path(*OTHER)]["metadata"]["creationTimestamp"] = (
         "2099-01-01T00:00:00Z"
     )
     await fake.restart()
     await settle(fake)
-    assert (ready(fake, "demo"), ready(fake, "other")) == (
+    assert (ready(fake, "demo"), ready(fake, "another")) == (
         ("True", "Ready"),
         ("False", "DuplicateServedName"),
     )
     fake.server.remove(INFERENCE_SERVICES.path(*KEY))
     assert await fake.visit_gateway() == [OTHER]
     await fake.visit(OTHER)
-    assert ready(fake, "other")[1] != "DuplicateServedName"
+    assert ready(fake, "another")[1] != "DuplicateServedName"
 
 
 async def test_services_hear_when_the_gateway_is_ready_and_when_it_is_not(fake: FakeCluster) -> None:

@@ -1,0 +1,46 @@
+"""Which key a change in the cluster leads to."""
+
+import asyncio
+
+from fake_cluster import FakeApiServer
+
+from octavo_api.api_server import DEPLOYMENTS, INFERENCE_SERVICES, PODS, ROLES, SERVICES, Resource
+from octavo_operator.children import Children
+from octavo_operator.observed import GatewayKey, Key, ObjectKey
+
+OURS = {"app.kubernetes.io/managed-by": "octavo-operator"}
+GATEWAYS = OURS | {"app.kubernetes.io/name": "octavo-gateway"}
+ENGINES = OURS | {"serving.octavo.dev/service": "demo"}
+
+
+async def keys_of(resource: Resource, labels: dict[str, str]) -> set[Key]:
+    keys: set[Key] = set()
+    server = FakeApiServer()
+    metadata = {"namespace": "team", "name": "x", "labels": labels}
+    server.put(resource.path("team", "x"), {"kind": resource.kind, "metadata": metadata})
+    children = Children(server, keys.add)
+    running = asyncio.create_task(children.run())
+    await children.synced()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return keys
+
+
+async def test_an_engines_object_leads_to_its_service() -> None:
+    for resource in (DEPLOYMENTS, SERVICES, PODS):
+        assert await keys_of(resource, ENGINES) == {ObjectKey("team", "demo")}
+
+
+async def test_a_gateways_object_leads_to_the_gateway_of_its_namespace() -> None:
+    for resource in (DEPLOYMENTS, SERVICES, ROLES):
+        assert await keys_of(resource, GATEWAYS) == {GatewayKey("team")}
+
+
+async def test_a_service_leads_to_the_gateway_that_it_shares_whatever_its_labels() -> None:
+    for labels in ({}, ENGINES):
+        assert await keys_of(INFERENCE_SERVICES, labels) == {GatewayKey("team")}
+
+
+async def test_what_is_not_ours_leads_nowhere() -> None:
+    assert await keys_of(DEPLOYMENTS, {"app.kubernetes.io/name": "octavo-gateway"}) == set()
+    assert await keys_of(SERVICES, OURS) == set()
