@@ -55,8 +55,8 @@ format: $(VENV)/.installed ## Format the code and mend what ruff can mend
 bench: $(VENV)/.installed model ## Speed of the engine here: a table, a picture and JSON (in .octavo/bench)
 	@$(BIN)/python -m octavo_engine.bench --model $(CACHE)/models/smollm2-135m-instruct --out .octavo/bench
 
-cluster: $(VENV)/.installed ## Start a local Kubernetes (writes .octavo/kubeconfig)
-	@$(RUN) -m cluster up
+cluster: $(VENV)/.installed ## Start a local Kubernetes of two nodes, or NODES=n (writes .octavo/kubeconfig)
+	@$(RUN) -m cluster up $(if $(NODES),--nodes $(NODES))
 
 cluster-down: $(VENV)/.installed ## Stop it and leave nothing behind
 	@$(RUN) -m cluster down

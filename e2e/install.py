@@ -8,12 +8,13 @@ from pathlib import Path
 import demo_model
 import images
 from cluster import lifecycle
+from cluster.addresses import node_number
 from cluster.errors import ClusterError
 from cluster.guard import require_own_context
 from cluster.image_store import ctr, image_digests
 from cluster.images import containerd_socket
 from cluster.paths import cache_folder, this_checkout
-from kubectl import Kubectl
+from kubectl import Kubectl, Manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = cache_folder() / "models"
@@ -41,7 +42,7 @@ def kubectl() -> Kubectl:
 
 def cluster() -> Kubectl:
     """Start the cluster unless it runs."""
-    lifecycle.up(this_checkout(), nodes=1)
+    lifecycle.up(this_checkout())
     return kubectl()
 
 
@@ -105,7 +106,9 @@ def everything() -> Kubectl:
     return operator()
 
 
-def kill_container(container_id: str) -> None:
-    """SIGKILL a container's first process from outside, as the kernel does when memory runs out."""
+def kill_container(pod: Manifest) -> None:
+    """SIGKILL the first process of a pod from outside, as the kernel does when memory runs out."""
     require_own_context(this_checkout().kubeconfig)
-    ctr(containerd_socket(this_checkout().state, 1), "tasks", "kill", "--signal", "SIGKILL", container_id)
+    socket = containerd_socket(this_checkout().state, node_number(pod["spec"]["nodeName"]))
+    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    ctr(socket, "tasks", "kill", "--signal", "SIGKILL", container)

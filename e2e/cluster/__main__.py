@@ -64,7 +64,11 @@ def parse() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="build what is missing and start; does nothing when it runs")
     up.add_argument(
-        "--nodes", type=int, default=1, choices=range(1, 10), metavar="N", help="how many nodes (1)"
+        "--nodes",
+        type=int,
+        choices=range(1, 10),
+        metavar="N",
+        help=f"how many nodes ({lifecycle.DEFAULT_NODES})",
     )
     commands.add_parser("down", help="end it and leave nothing behind")
     commands.add_parser("status", help="say what runs; exit code 3 when nothing does")

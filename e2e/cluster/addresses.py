@@ -9,6 +9,10 @@ API_PORT = 6443
 BRIDGE = "nodes"
 
 
+def node_number(name: str) -> int:
+    return int(name.removeprefix("n"))
+
+
 def node_name(number: int) -> str:
     return f"n{number}"
 

@@ -20,22 +20,28 @@ from .paths import MANIFESTS, Checkout, State
 from .progress import say, step
 from .record import Record, read_record
 
+DEFAULT_NODES = 2
+"""With one node, `kubectl drain` would have nowhere to move the pods."""
 
-def up(checkout: Checkout, nodes: int) -> None:
-    """Start the cluster, or say that it runs. A start that fails or is interrupted leaves nothing behind."""
+
+def up(checkout: Checkout, nodes: int | None = None) -> None:
+    """Start the cluster, or say that it runs; without `nodes` any number that runs will do.
+
+    A start that fails or is interrupted leaves nothing behind.
+    """
     host.prepare()
     components = build_all()
     checkout.state.folder.mkdir(parents=True, exist_ok=True)
     with exclusive(checkout.state):
         if (record := running(checkout)) is not None:
-            if record.nodes != nodes:
+            if nodes not in (None, record.nodes):
                 raise ClusterError(
                     f"it runs with {record.nodes} node(s), not {nodes}: `make cluster-down` first"
                 )
             say(f"already up: kubeconfig {checkout.kubeconfig}")
             return
         try:
-            start(checkout, components, nodes)
+            start(checkout, components, nodes or DEFAULT_NODES)
         except BaseException:  # Ctrl-C too
             with uninterrupted():
                 clean_up(checkout)

@@ -30,9 +30,8 @@ def test_an_engine_that_is_killed_in_its_pod_serves_again(
 ) -> None:
     serve("tiny", tiny_model)
     before = client("tiny", GOOD)
-    container = kubectl.items(*ENGINE)[0]["status"]["containerStatuses"][0]["containerID"]
 
-    install.kill_container(container.removeprefix("containerd://"))
+    install.kill_container(kubectl.items(*ENGINE)[0])
 
     until("the container restarted", lambda: restarts(kubectl) == 1)
     until("the service is ready", lambda: is_ready(kubectl))

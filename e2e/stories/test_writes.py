@@ -1,29 +1,10 @@
 """The API server's audit log shows what the operator writes: nothing, when there is nothing to do."""
 
-import json
 import time
 from typing import Any
 
-from cluster.paths import this_checkout
+from audit import writes
 from kubectl import Kubectl
-
-OPERATOR = "system:serviceaccount:octavo-system:octavo-operator"
-WRITES = {"create", "update", "patch", "delete", "deletecollection"}
-
-
-def writes(namespace: str) -> list[str]:
-    """What the operator has written in the namespace, as `verb resource/name`."""
-    found = []
-    for line in this_checkout().state.audit_log.read_text().splitlines():
-        event = json.loads(line)
-        target = event.get("objectRef", {})
-        if (
-            event["user"]["username"] == OPERATOR
-            and event["verb"] in WRITES
-            and target.get("namespace") == namespace
-        ):
-            found.append(f"{event['verb']} {target['resource']}/{target.get('name')}")
-    return found
 
 
 def test_a_reconcile_with_nothing_to_do_writes_nothing(
