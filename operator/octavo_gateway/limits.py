@@ -4,12 +4,11 @@ Each gateway replica counts for itself and takes limit / (ready gateway replicas
 - A client whose connections all end at one of n replicas gets 1/n of its limit. The Service spreads
   connections at random, so many clients come close to all of it; one connection does not.
 - A full bucket holds a minute's share: after a quiet minute up to twice the limit may pass within the next.
-- A bucket holds at least one request, whatever the share: the first n requests may come at once. In the long
-  run no more than the limit passes, for buckets fill at the rate of the share.
 - While a replica comes or goes, replicas disagree on n for as long as the watch takes to tell them (usually
   well below a second). A replica that starts brings full buckets: one more share a start.
 - Token counts are estimates until a request is settled. A request that is larger than a full bucket is let in
-  when the bucket is full; what it took beyond that is owed, and paid before the next is let in.
+  when the bucket is full; what it took beyond that is owed, and paid before the next is let in. So one
+  request gets through however small the share; in the long run no more passes than the limit.
 """
 
 import math
@@ -42,41 +41,36 @@ def limit_of(limits: Iterable[RateLimit], tenant: str) -> dict[Kind, int]:
 
 
 class Bucket:
-    """Fills at `share` a minute. Below zero it is in debt."""
+    """Holds `share` and fills at `share` a minute. Below zero it is in debt."""
 
     def __init__(self, share: float, now: float) -> None:
-        self._share = share
-        self._level = self.capacity
+        self.share = share
+        self._level = share
         self._filled_at = now
 
-    @property
-    def capacity(self) -> float:
-        return max(self._share, 1.0)
-
     def level(self, now: float) -> float:
-        return min(self.capacity, self._level + max(0.0, now - self._filled_at) * self._share / SECONDS)
+        return min(self.share, self._level + max(0.0, now - self._filled_at) * self.share / SECONDS)
 
     def resize(self, share: float, now: float) -> None:
         """What is used stays used: the level keeps its proportion, and debt its size."""
-        if share == self._share:
+        if share == self.share:
             return
-        level, capacity = self.level(now), self.capacity
-        self._share = share
-        self._level = level * self.capacity / capacity if level > 0 else level
-        self._filled_at = now
+        level = self.level(now)
+        self._level = level * share / self.share if level > 0 else level
+        self.share, self._filled_at = share, now
 
     def add(self, amount: float, now: float) -> None:
         """Gives back, or takes where `amount` is negative."""
-        self._level = min(self.capacity, self.level(now) + amount)
+        self._level = min(self.share, self.level(now) + amount)
         self._filled_at = now
 
     def wait_for(self, cost: float, now: float) -> float:
-        """Seconds until `cost` fits; 0: now. A cost above the capacity asks for a full bucket."""
+        """Seconds until `cost` fits; 0: now. A cost above the share asks for a full bucket."""
         # Levels are sums of fractions: without the grain a full bucket may look a hair below full.
-        missing = min(cost, self.capacity) - self.level(now) - 1e-6
+        missing = min(cost, self.share) - self.level(now) - 1e-6
         if missing <= 0:
             return 0.0
-        return missing * SECONDS / self._share if self._share > 0 else math.inf
+        return missing * SECONDS / self.share
 
 
 @dataclass(slots=True, kw_only=True)
@@ -166,7 +160,7 @@ def _headers(allowed: Mapping[Kind, int], buckets: Mapping[Kind, Bucket], now: f
         bucket = buckets[kind]
         headers[f"x-ratelimit-limit-{kind}"] = str(number)
         headers[f"x-ratelimit-remaining-{kind}"] = str(max(0, math.floor(bucket.level(now) + 1e-6)))
-        headers[f"x-ratelimit-reset-{kind}"] = _duration(bucket.wait_for(bucket.capacity, now))
+        headers[f"x-ratelimit-reset-{kind}"] = _duration(bucket.wait_for(bucket.share, now))
     return headers
 
 

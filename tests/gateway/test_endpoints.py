@@ -137,10 +137,11 @@ async def test_a_service_that_cannot_be_read_keeps_its_last_good_state_and_is_na
         it.services.put_manifest(raw_service("demo", model={"uri": 7}))
         it.services.put_manifest(raw_service("demo", model={"uri": 7}, replicas=2))
         it.services.put_manifest(raw_service("worse", model=["no", "object"]))
+        it.services.put_manifest({**raw_service("worst"), "status": "not an object"})
         it.services.put_manifest(raw_service("good"))
         await until(lambda: it.endpoints.service_for("good", ""))
         assert it.pods_of("demo") == ["a"] and it.endpoints.service_for("worse", "") is None
-        assert [record.getMessage().split()[1] for record in caplog.records] == ["demo", "worse"]
+        assert [record.getMessage().split()[1] for record in caplog.records] == ["demo", "worse", "worst"]
         it.services.remove("demo")
         await until(lambda: it.endpoints.service_for("demo", "") is None)
 

@@ -57,7 +57,7 @@ def test_a_key_with_a_limit_of_its_own_has_no_other() -> None:
 
 
 def test_of_two_limits_for_the_same_the_smaller_counts() -> None:
-    assert limit_of([requests(9, "alice"), requests(7, "alice"), tokens(1, "alice")], "alice") == {
+    assert limit_of([requests(7, "alice"), requests(9, "alice"), tokens(1, "alice")], "alice") == {
         "requests": 7,
         "tokens": 1,
     }
@@ -175,6 +175,17 @@ def test_a_replica_that_comes_or_goes_leaves_what_was_used_used() -> None:
     assert client.num_let_in(100) == 0
 
 
+def test_debt_keeps_its_size_when_a_replica_comes() -> None:
+    client = Client(tokens(100))
+    client.reserve(10).settle(200, client.now)
+    client.num_gateways = 2
+    assert client.num_let_in(1, tokens=1) == 0
+    client.now += 2 * 60
+    assert client.num_let_in(1, tokens=1) == 0
+    client.now += 60
+    assert client.num_let_in(1, tokens=1) == 1
+
+
 def test_a_changed_limit_counts_at_once_and_a_removed_one_is_gone() -> None:
     client = Client(requests(2))
     held = client.reserve()
@@ -219,5 +230,5 @@ def test_over_any_time_no_more_passes_than_the_rate_a_full_bucket_and_one_estima
             continue
         reservation.settle(taken, client.now)
         used, largest = used + taken, max(largest, taken)
-    allowed = max(share, 1.0) + (client.now - started) * share / 60 + largest
+    allowed = share + (client.now - started) * share / 60 + largest
     assert used <= allowed + 1e-3

@@ -21,7 +21,7 @@ def serves(table: RoutingTable, model: str, host: str = "") -> str | None:
 TWO = RoutingTable.of(
     [
         known("young", created=YOUNG, model=names("shared", "own")),
-        known("old", created=OLD, model=names("shared")),
+        known("z-old", created=OLD, model=names("shared")),
     ],
     [],
     {},
@@ -34,7 +34,7 @@ def test_a_service_without_served_names_serves_its_own_name() -> None:
 
 
 def test_the_oldest_service_keeps_a_name_that_two_serve() -> None:
-    assert (serves(TWO, "shared"), serves(TWO, "own")) == ("old", "young")
+    assert (serves(TWO, "shared"), serves(TWO, "own")) == ("z-old", "young")
 
 
 def test_of_two_services_of_one_age_the_first_name_keeps_it() -> None:
@@ -43,9 +43,9 @@ def test_of_two_services_of_one_age_the_first_name_keeps_it() -> None:
 
 
 def test_the_host_wins_where_its_service_serves_the_name() -> None:
-    hosts = ["young", "young:80", "young.n.svc.cluster.local", "young.n:80", "elsewhere", "old.n"]
-    assert [serves(TWO, "shared", host) for host in hosts] == ["young"] * 4 + ["old"] * 2
-    assert serves(TWO, "own", "old.n") == "young"
+    hosts = ["young", "young:80", "young.n.svc.cluster.local", "young.n:80", "elsewhere", "z-old.n"]
+    assert [serves(TWO, "shared", host) for host in hosts] == ["young"] * 4 + ["z-old"] * 2
+    assert serves(TWO, "own", "z-old.n") == "young"
 
 
 def test_models_are_listed_as_the_clients_of_a_host_get_them() -> None:
@@ -53,7 +53,10 @@ def test_models_are_listed_as_the_clients_of_a_host_get_them() -> None:
         ("own", "young"),
         ("shared", "young"),
     ]
-    assert [(name, service.name) for name, service in TWO.models("")] == [("own", "young"), ("shared", "old")]
+    assert [(name, service.name) for name, service in TWO.models("")] == [
+        ("own", "young"),
+        ("shared", "z-old"),
+    ]
 
 
 def test_a_service_that_is_being_deleted_leaves_its_name_to_the_next() -> None:
