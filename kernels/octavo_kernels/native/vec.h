@@ -7,6 +7,7 @@
 #include <immintrin.h>
 #pragma GCC diagnostic pop
 
+#include <algorithm>
 #include <cstdint>
 
 namespace octavo {
@@ -181,6 +182,16 @@ inline float to_float(bf16 x) {
 }
 
 // The first `count` of sixteen elements, zeros behind them; and back.
+#if defined(__AVX512F__)
+inline __mmask16 first_lanes(int count) { return __mmask16((1u << std::min(count, 16)) - 1); }
+inline F16 load_part(const float* p, int count) { return _mm512_maskz_loadu_ps(first_lanes(count), p); }
+inline F16 load_part(const bf16* p, int count) {
+  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(first_lanes(count), p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+inline void store_part(float* p, F16 x, int count) { _mm512_mask_storeu_ps(p, first_lanes(count), x); }
+inline void store_part(bf16* p, F16 x, int count) { _mm256_mask_storeu_epi16(p, first_lanes(count), round_to_bf16(x)); }
+#else
 template <typename T>
 inline F16 load_part(const T* p, int count) {
   if (count >= 16) return load(p);
@@ -195,5 +206,6 @@ inline void store_part(T* p, F16 x, int count) {
   store(buffer, x);
   for (int i = 0; i < count; ++i) p[i] = buffer[i];
 }
+#endif
 
 }  // namespace octavo
