@@ -24,7 +24,7 @@ class InstantExecutor:
 
     def submit(self, batch: Batch) -> Pending:
         started = time.perf_counter()
-        length_N = batch.slots.seed_S[batch.slot_R[batch.sampled_row_N]].astype(np.int64)
+        length_N = batch.slots.seed_S[batch.slot_N].astype(np.int64)
         token_N = np.where(batch.num_generated_N + 1 < length_N, TOKEN, END_TOKEN).astype(np.int32)
         pending = InstantStep(SampledTokens(token_N))
         self.num_tokens += batch.num_tokens

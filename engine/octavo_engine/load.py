@@ -19,11 +19,12 @@ from octavo_engine.models.packed_cache import PackedCache
 from octavo_engine.models.weights import TORCH_DTYPES, Target, open_checkpoint
 from octavo_engine.worker.cache_size import CacheSize
 from octavo_engine.worker.device_memory import DeviceKind, DeviceMemory, choose_device, read_memory
-from octavo_engine.worker.forward import Forward, ProgramForward, TorchForward, unsupported_by_native
 from octavo_engine.worker.host_limits import num_usable_cpus
 from octavo_engine.worker.kv_tensors import allocate_kv_caches
 from octavo_engine.worker.memory_budget import cache_size, check_weights_fit, with_engine
-from octavo_engine.worker.model_runner import ModelRunner
+from octavo_engine.worker.model_runner import Model, ModelRunner
+from octavo_engine.worker.program_model import ProgramModel, unsupported_by_native
+from octavo_engine.worker.torch_model import TorchModel
 from octavo_kernels.native.library import NativeLibrary, load_native
 
 logger = logging.getLogger(__name__)
@@ -77,12 +78,7 @@ def _load_core(config: EngineConfig, device: DeviceKind, memory: MemoryReader) -
     _warn_of_lowered_context(facts, size)
     block_size = config.cache.block_size
     kv_caches = allocate_kv_caches(facts.spec, size.num_blocks, block_size, target.dtype, target.device)
-    runner = ModelRunner(
-        _forward(config, decoder, kv_caches, native, target.device),
-        native,
-        max_num_seqs=config.scheduler.max_num_seqs,
-        device=target.device,
-    )
+    model = _model(config, decoder, kv_caches, native, target.device)
     info = EngineInfo(
         max_model_len=size.max_model_len,
         vocab_size=facts.spec.vocab_size,
@@ -95,7 +91,7 @@ def _load_core(config: EngineConfig, device: DeviceKind, memory: MemoryReader) -
     scheduler = config.scheduler
     if device == "cpu" and scheduler.max_num_prefill_tokens is None:
         scheduler = replace(scheduler, max_num_prefill_tokens=CPU_PREFILL_TOKENS)
-    return EngineCore(info, scheduler, runner, depth=DEPTH[device], seed=config.seed)
+    return EngineCore(info, scheduler, ModelRunner(model), depth=DEPTH[device], seed=config.seed)
 
 
 def _warn_of_lowered_context(facts: ModelFacts, size: CacheSize) -> None:
@@ -122,17 +118,20 @@ def _native(facts: ModelFacts, target: Target) -> NativeLibrary | None:
     return native
 
 
-def _forward(
+def _model(
     config: EngineConfig,
     decoder: Decoder,
     kv_caches: KVCaches,
     native: NativeLibrary | None,
     device: torch.device,
-) -> Forward:
-    if native is None:
-        return TorchForward(decoder, kv_caches, block_size=config.cache.block_size, device=device)
+) -> Model:
     scheduler = config.scheduler
-    return ProgramForward(
+    if native is None:
+        return TorchModel(
+            decoder, kv_caches,
+            block_size=config.cache.block_size, max_num_seqs=scheduler.max_num_seqs, device=device,
+        )  # fmt: skip
+    return ProgramModel(
         decoder, kv_caches, native,
         max_tokens=scheduler.max_num_batched_tokens, max_sampled=scheduler.max_num_seqs,
     )  # fmt: skip

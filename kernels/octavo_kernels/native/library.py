@@ -58,6 +58,10 @@ class NativeLibrary:
     ) -> None:
         self.functions.octavo_program_run(operations, len(operations), ctypes.byref(step), run)
 
+    def sample(self, arguments: ctypes.Structure) -> None:
+        """`SampleArgs` of sampling/cpu.h."""
+        self.functions.octavo_sample(self.pool, ctypes.byref(arguments))
+
 
 def _pointer(tensor: Tensor) -> ctypes.c_void_p:
     return ctypes.c_void_p(tensor.data_ptr())
