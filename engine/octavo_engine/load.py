@@ -33,14 +33,18 @@ DEPTH: dict[DeviceKind, int] = {"cpu": 1, "cuda": 2}
 """Steps in flight: a GPU computes one while the host prepares the next; a CPU would compete with itself."""
 
 MemoryReader = Callable[[DeviceKind], DeviceMemory]
+LibraryLoader = Callable[[int], NativeLibrary | None]
+"""From a number of threads to the compiled kernels; None where there are none."""
 
 
-def load_core(config: EngineConfig, memory: MemoryReader = read_memory) -> EngineCore:
+def load_core(
+    config: EngineConfig, memory: MemoryReader = read_memory, native: LibraryLoader = load_native
+) -> EngineCore:
     """Read the model and make its engine. Raises the errors of `errors`, whose messages are for the user."""
     started = time.monotonic()
     device = choose_device(config.device, has_cuda=torch.cuda.is_available())
     try:
-        core = _load_core(config, device, memory)
+        core = _load_core(config, device, memory, native)
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(f"the {device} device ran out of memory while loading: {error}") from error
     except torch.AcceleratorError as error:
@@ -58,12 +62,14 @@ def load_core(config: EngineConfig, memory: MemoryReader = read_memory) -> Engin
     return core
 
 
-def _load_core(config: EngineConfig, device: DeviceKind, memory: MemoryReader) -> EngineCore:
+def _load_core(
+    config: EngineConfig, device: DeviceKind, memory: MemoryReader, load_library: LibraryLoader
+) -> EngineCore:
     facts = read_model_facts(config.model)
     target = Target(torch.device(device), TORCH_DTYPES[facts.dtype])
     before = memory(device)
     check_weights_fit(facts, config.cache, before)
-    native = _native(facts, target)
+    native = _native(facts, target, load_library)
     if device == "cpu":
         # Beside our own threads PyTorch's would only spin.
         torch.set_num_threads(1 if native else num_usable_cpus())
@@ -104,7 +110,7 @@ def _warn_of_lowered_context(facts: ModelFacts, size: CacheSize) -> None:
         )
 
 
-def _native(facts: ModelFacts, target: Target) -> NativeLibrary | None:
+def _native(facts: ModelFacts, target: Target, load_library: LibraryLoader) -> NativeLibrary | None:
     """The compiled kernels where they can compute this model on this device."""
     if target.device.type != "cpu":
         return None
@@ -112,7 +118,7 @@ def _native(facts: ModelFacts, target: Target) -> NativeLibrary | None:
     if problem is not None:
         logger.warning("no compiled CPU kernels for %s; PyTorch's run instead, slower", problem)
         return None
-    native = load_native(num_usable_cpus())
+    native = load_library(num_usable_cpus())
     if native is not None:
         logger.info("CPU kernels for %s, %d threads", native.instruction_set.name, native.num_threads)
     return native

@@ -24,6 +24,7 @@ class NativeLibrary:
     """The kernels for one instruction set, and the threads that run them. Calls leave the GIL."""
 
     def __init__(self, path: Path, instruction_set: InstructionSet, num_threads: int) -> None:
+        self.path = path
         self.instruction_set = instruction_set
         self.num_threads = num_threads
         self.functions = ctypes.CDLL(str(path))
