@@ -19,11 +19,12 @@ from octavo_engine.models.packed_cache import PackedCache
 from octavo_engine.models.weights import TORCH_DTYPES, Target, open_checkpoint
 from octavo_engine.worker.cache_size import CacheSize
 from octavo_engine.worker.device_memory import DeviceKind, DeviceMemory, choose_device, read_memory
-from octavo_engine.worker.forward import Forward, ProgramForward, TorchForward, unsupported_by_native
 from octavo_engine.worker.host_limits import num_usable_cpus
 from octavo_engine.worker.kv_tensors import allocate_kv_caches
 from octavo_engine.worker.memory_budget import cache_size, check_weights_fit, with_engine
-from octavo_engine.worker.model_runner import ModelRunner
+from octavo_engine.worker.model_runner import Model, ModelRunner
+from octavo_engine.worker.program_model import ProgramModel, unsupported_by_native
+from octavo_engine.worker.torch_model import TorchModel
 from octavo_kernels.native.library import NativeLibrary, load_native
 
 logger = logging.getLogger(__name__)
@@ -32,14 +33,18 @@ DEPTH: dict[DeviceKind, int] = {"cpu": 1, "cuda": 2}
 """Steps in flight: a GPU computes one while the host prepares the next; a CPU would compete with itself."""
 
 MemoryReader = Callable[[DeviceKind], DeviceMemory]
+LibraryLoader = Callable[[int], NativeLibrary | None]
+"""From a number of threads to the compiled kernels; None where there are none."""
 
 
-def load_core(config: EngineConfig, memory: MemoryReader = read_memory) -> EngineCore:
+def load_core(
+    config: EngineConfig, memory: MemoryReader = read_memory, native: LibraryLoader = load_native
+) -> EngineCore:
     """Read the model and make its engine. Raises the errors of `errors`, whose messages are for the user."""
     started = time.monotonic()
     device = choose_device(config.device, has_cuda=torch.cuda.is_available())
     try:
-        core = _load_core(config, device, memory)
+        core = _load_core(config, device, memory, native)
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(f"the {device} device ran out of memory while loading: {error}") from error
     except torch.AcceleratorError as error:
@@ -57,12 +62,14 @@ def load_core(config: EngineConfig, memory: MemoryReader = read_memory) -> Engin
     return core
 
 
-def _load_core(config: EngineConfig, device: DeviceKind, memory: MemoryReader) -> EngineCore:
+def _load_core(
+    config: EngineConfig, device: DeviceKind, memory: MemoryReader, load_library: LibraryLoader
+) -> EngineCore:
     facts = read_model_facts(config.model)
     target = Target(torch.device(device), TORCH_DTYPES[facts.dtype])
     before = memory(device)
     check_weights_fit(facts, config.cache, before)
-    native = _native(facts, target)
+    native = _native(facts, target, load_library)
     if device == "cpu":
         # Beside our own threads PyTorch's would only spin.
         torch.set_num_threads(1 if native else num_usable_cpus())
@@ -77,12 +84,7 @@ def _load_core(config: EngineConfig, device: DeviceKind, memory: MemoryReader) -
     _warn_of_lowered_context(facts, size)
     block_size = config.cache.block_size
     kv_caches = allocate_kv_caches(facts.spec, size.num_blocks, block_size, target.dtype, target.device)
-    runner = ModelRunner(
-        _forward(config, decoder, kv_caches, native, target.device),
-        native,
-        max_num_seqs=config.scheduler.max_num_seqs,
-        device=target.device,
-    )
+    model = _model(config, decoder, kv_caches, native, target.device)
     info = EngineInfo(
         max_model_len=size.max_model_len,
         vocab_size=facts.spec.vocab_size,
@@ -95,7 +97,7 @@ def _load_core(config: EngineConfig, device: DeviceKind, memory: MemoryReader) -
     scheduler = config.scheduler
     if device == "cpu" and scheduler.max_num_prefill_tokens is None:
         scheduler = replace(scheduler, max_num_prefill_tokens=CPU_PREFILL_TOKENS)
-    return EngineCore(info, scheduler, runner, depth=DEPTH[device], seed=config.seed)
+    return EngineCore(info, scheduler, ModelRunner(model), depth=DEPTH[device], seed=config.seed)
 
 
 def _warn_of_lowered_context(facts: ModelFacts, size: CacheSize) -> None:
@@ -108,7 +110,7 @@ def _warn_of_lowered_context(facts: ModelFacts, size: CacheSize) -> None:
         )
 
 
-def _native(facts: ModelFacts, target: Target) -> NativeLibrary | None:
+def _native(facts: ModelFacts, target: Target, load_library: LibraryLoader) -> NativeLibrary | None:
     """The compiled kernels where they can compute this model on this device."""
     if target.device.type != "cpu":
         return None
@@ -116,23 +118,26 @@ def _native(facts: ModelFacts, target: Target) -> NativeLibrary | None:
     if problem is not None:
         logger.warning("no compiled CPU kernels for %s; PyTorch's run instead, slower", problem)
         return None
-    native = load_native(num_usable_cpus())
+    native = load_library(num_usable_cpus())
     if native is not None:
         logger.info("CPU kernels for %s, %d threads", native.instruction_set.name, native.num_threads)
     return native
 
 
-def _forward(
+def _model(
     config: EngineConfig,
     decoder: Decoder,
     kv_caches: KVCaches,
     native: NativeLibrary | None,
     device: torch.device,
-) -> Forward:
-    if native is None:
-        return TorchForward(decoder, kv_caches, block_size=config.cache.block_size, device=device)
+) -> Model:
     scheduler = config.scheduler
-    return ProgramForward(
+    if native is None:
+        return TorchModel(
+            decoder, kv_caches,
+            block_size=config.cache.block_size, max_num_seqs=scheduler.max_num_seqs, device=device,
+        )  # fmt: skip
+    return ProgramModel(
         decoder, kv_caches, native,
         max_tokens=scheduler.max_num_batched_tokens, max_sampled=scheduler.max_num_seqs,
     )  # fmt: skip

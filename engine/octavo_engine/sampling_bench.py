@@ -21,7 +21,7 @@ from torch import Tensor
 
 from octavo_engine.worker.host_limits import num_usable_cpus
 from octavo_kernels.native.library import NativeLibrary, load_native
-from octavo_kernels.sampling import SamplingRows, sample
+from octavo_kernels.sampling import SamplingRows, SamplingSlots, sample
 
 PENALTIES = {"presence_penalty": 0.4, "frequency_penalty": 0.3, "repetition_penalty": 1.1}
 SETTINGS: dict[str, dict[str, float]] = {
@@ -110,22 +110,25 @@ def _rows(count: int, vocab_size: int, dice: np.random.Generator, settings: dict
     def each(name: str, default: float, dtype: Any = np.float32) -> Any:
         return np.full(count, settings.get(name, default), dtype=dtype)
 
-    return SamplingRows(
-        temperature_N=each("temperature", 1),
-        top_p_N=each("top_p", 1),
-        top_k_N=each("top_k", 0, np.int32),
-        min_p_N=each("min_p", 0),
-        presence_penalty_N=each("presence_penalty", 0),
-        frequency_penalty_N=each("frequency_penalty", 0),
-        repetition_penalty_N=each("repetition_penalty", 1),
-        seed_N=dice.integers(0, 2**63, count).astype(np.uint64),
-        num_generated_N=np.full(count, NUM_KNOWN_TOKENS // 2, dtype=np.int64),
-        num_logprobs_N=each("num_logprobs", -1, np.int32),
-        banned_N=[np.zeros(0, dtype=np.int32)] * count,
+    slots = SamplingSlots(
+        temperature_S=each("temperature", 1),
+        top_p_S=each("top_p", 1),
+        top_k_S=each("top_k", 0, np.int32),
+        min_p_S=each("min_p", 0),
+        presence_penalty_S=each("presence_penalty", 0),
+        frequency_penalty_S=each("frequency_penalty", 0),
+        repetition_penalty_S=each("repetition_penalty", 1),
+        seed_S=dice.integers(0, 2**63, count).astype(np.uint64),
+        num_logprobs_S=each("num_logprobs", -1, np.int32),
         token_SL=dice.integers(0, vocab_size, (count, NUM_KNOWN_TOKENS)).astype(np.int32),
+        num_tokens_S=np.full(count, NUM_KNOWN_TOKENS, dtype=np.int32),
+        num_prompt_tokens_S=np.full(count, NUM_KNOWN_TOKENS // 2, dtype=np.int32),
+    )
+    return SamplingRows(
+        slots=slots,
         slot_N=np.arange(count, dtype=np.int32),
-        num_tokens_N=np.full(count, NUM_KNOWN_TOKENS, dtype=np.int32),
-        num_prompt_tokens_N=np.full(count, NUM_KNOWN_TOKENS // 2, dtype=np.int32),
+        num_generated_N=np.full(count, NUM_KNOWN_TOKENS // 2, dtype=np.int64),
+        banned_NK=None,
     )
 
 

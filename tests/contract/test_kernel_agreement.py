@@ -2,7 +2,7 @@
 
 import re
 
-from octavo_engine.worker.forward import MAX_HEAD_DIM, MAX_QUERY_HEADS
+from octavo_engine.worker.program_model import MAX_HEAD_DIM, MAX_QUERY_HEADS
 from octavo_kernels.native.build import PACKAGE
 
 

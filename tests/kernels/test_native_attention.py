@@ -1,5 +1,6 @@
 """The compiled attention against the reference, and its promise: the same bits for any cut of the work."""
 
+import numpy as np
 import pytest
 import torch
 from native_kernels import each_library, library, needs_both, run_once
@@ -41,10 +42,11 @@ class Cache:
         places = self.table_SB[slots, positions.long() // size] * size + positions % size
         starts = torch.tensor([0, *(count for _, _, count in rows)]).cumsum(0).int()
         return StepArrays(
-            input_id_T=positions, position_T=positions, slot_mapping_T=places.int(), query_start_R1=starts,
-            context_len_R=torch.tensor([first + count for _, first, count in rows], dtype=torch.int32),
-            slot_R=torch.tensor([slot for slot, _, _ in rows], dtype=torch.int32),
-            block_table_SB=self.table_SB, sampled_token_N=torch.zeros(0, dtype=torch.int32),
+            input_id_T=positions.numpy(), position_T=positions.numpy(),
+            slot_mapping_T=places.int().numpy(), query_start_R1=starts.numpy(),
+            context_len_R=np.array([first + count for _, first, count in rows], dtype=np.int32),
+            slot_R=np.array([slot for slot, _, _ in rows], dtype=np.int32),
+            block_table_SB=self.table_SB.numpy(), sampled_token_N=np.zeros(0, dtype=np.int32),
         )  # fmt: skip
 
     def qkv(self, rows: list[tuple[int, int, int]]) -> Tensor:
@@ -62,16 +64,20 @@ class Cache:
         heads, step = self.heads, self.step(rows)
         qkv_THD = self.qkv(rows).view(len(step.position_T), -1, heads.head_dim)
         num_rotated = heads.num_heads + heads.num_kv_heads
-        cos_TD, sin_TD = (table[step.position_T.long()] for table in (self.cos_PD, self.sin_PD))
+        cos_TD, sin_TD = (table[step.position_T] for table in (self.cos_PD, self.sin_PD))
         rotated = rope(qkv_THD[:, :num_rotated], cos_TD, sin_TD)
         keys, values = self.keys.clone(), self.values.clone()
         write_kv(
-            rotated[:, heads.num_heads :], qkv_THD[:, num_rotated:], keys, values, step.slot_mapping_T.long()
+            rotated[:, heads.num_heads :],
+            qkv_THD[:, num_rotated:],
+            keys,
+            values,
+            torch.from_numpy(step.slot_mapping_T).long(),
         )
         batch = AttentionBatch(
             query_lens=[count for _, _, count in rows],
             context_lens=step.context_len_R.tolist(),
-            block_tables_RB=self.table_SB[step.slot_R.long()].long(),
+            block_tables_RB=self.table_SB[step.slot_R].long(),
             block_size=heads.block_size,
         )
         out = paged_attention(

@@ -59,7 +59,7 @@ def test_rope_rotates_queries_and_stores_rotated_keys_and_values(
     builder.rope_and_write_kv(source, cos, sin, keys, values, heads)
     empty = empty_step(5)
     step = StepArrays(
-        input_id_T=empty.input_id_T, position_T=positions, slot_mapping_T=places,
+        input_id_T=empty.input_id_T, position_T=positions.numpy(), slot_mapping_T=places.numpy(),
         query_start_R1=empty.query_start_R1, context_len_R=empty.context_len_R, slot_R=empty.slot_R,
         block_table_SB=empty.block_table_SB, sampled_token_N=empty.sampled_token_N,
     )  # fmt: skip
@@ -80,7 +80,7 @@ def test_embedding_and_select_copy_rows(name: str) -> None:
     tokens = builder.embedding(table)
     chosen = builder.select_sampled(tokens)
     step = with_sampled(empty_step(4), [3, 1])
-    step.input_id_T.copy_(torch.tensor([7, 29, 0, 7]))
+    step.input_id_T[:] = 7, 29, 0, 7
     all_rows, selected = run_once(library(name), builder, {}, [tokens, chosen], step)
     assert torch.equal(all_rows, table[[7, 29, 0, 7]])
     assert torch.equal(selected, table[[7, 29]])

@@ -79,7 +79,7 @@ def check_batch(core: EngineCore, batch: Batch) -> None:
     And penalties find all the tokens that they count.
     """
     pool, slots = core.scheduler.cache.pool, batch.slots
-    slot_N = batch.slot_R[batch.sampled_row_N]
+    slot_N = batch.slot_N
     is_penalised_N = slots.presence_penalty_S[slot_N] != 0
     is_known_N = slots.num_tokens_S[slot_N] == batch.context_len_R[batch.sampled_row_N]
     assert (is_known_N | ~is_penalised_N).all(), "a penalty lacks a token that is in flight"

@@ -98,7 +98,7 @@ class FakeExecutor:
 
     def _logprobs(self, batch: Batch, tokens: list[int]) -> SampledLogprobs | None:
         """Numbers that tell whose they are: -token for the chosen, and the token's neighbours as the best."""
-        wanted = batch.slots.num_logprobs_S[batch.slot_R[batch.sampled_row_N]]
+        wanted = batch.slots.num_logprobs_S[batch.slot_N]
         if not (wanted >= 0).any():
             return None
         chosen = np.array(tokens, dtype=np.int32)

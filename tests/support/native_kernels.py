@@ -4,8 +4,8 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 from torch import Tensor
 
 from octavo_kernels.native.build import build, is_whole, library_name
@@ -45,7 +45,7 @@ needs_one = pytest.mark.skipif(not SUPPORTED, reason="no compiled kernels for th
 
 def empty_step(num_tokens: int) -> StepArrays:
     """For operations that look at nothing but the number of tokens."""
-    none, tokens = torch.zeros(0, dtype=torch.int32), torch.zeros(num_tokens, dtype=torch.int32)
+    none, tokens = np.zeros(0, dtype=np.int32), np.zeros(num_tokens, dtype=np.int32)
     return StepArrays(
         input_id_T=tokens, position_T=tokens, slot_mapping_T=tokens, query_start_R1=none, context_len_R=none,
         slot_R=none, block_table_SB=tokens[None], sampled_token_N=none,
@@ -73,4 +73,4 @@ def run_once(
 
 
 def with_sampled(step: StepArrays, tokens: list[int]) -> StepArrays:
-    return replace(step, sampled_token_N=torch.tensor(tokens, dtype=torch.int32))
+    return replace(step, sampled_token_N=np.array(tokens, dtype=np.int32))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from octavo_kernels.sampling import SamplingRows
+from octavo_kernels.sampling import SamplingRows, SamplingSlots
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,28 +24,31 @@ def sampling_rows(
     """Settings are one value for all rows or one a row; each row is its request's next token, if not said."""
     names = {"temperature": 1, "top_p": 1, "min_p": 0, "presence_penalty": 0, "frequency_penalty": 0}
     floats = {
-        f"{name}_N": _column(count, settings.pop(name, default), np.float32)
+        f"{name}_S": _column(count, settings.pop(name, default), np.float32)
         for name, default in {**names, "repetition_penalty": 1}.items()
     }
-    seed_N = _column(count, settings.pop("seed", 5), np.uint64)
+    seed_S = _column(count, settings.pop("seed", 5), np.uint64)
     integers: dict[str, Any] = {
-        f"{name}_N": _column(count, settings.pop(name, default), np.int32)
+        f"{name}_S": _column(count, settings.pop(name, default), np.int32)
         for name, default in {"top_k": 0, "num_logprobs": -1}.items()
     }
     assert not settings, f"no such setting: {settings}"
     known = np.array([*prompt, *generated], dtype=np.int32)
-    return SamplingRows(
+    slots = SamplingSlots(
         **floats,
         **integers,
-        seed_N=seed_N,
+        seed_S=seed_S,
+        token_SL=np.tile(known, (count, 1)),
+        num_tokens_S=np.full(count, len(known), dtype=np.int32),
+        num_prompt_tokens_S=np.full(count, len(prompt), dtype=np.int32),
+    )
+    return SamplingRows(
+        slots=slots,
+        slot_N=np.arange(count, dtype=np.int32),
         num_generated_N=_column(
             count, np.arange(count) if num_generated is None else num_generated, np.int64
         ),
-        banned_N=[np.array(banned, dtype=np.int32)] * count,
-        token_SL=np.tile(known, (count, 1)),
-        slot_N=np.arange(count, dtype=np.int32),
-        num_tokens_N=np.full(count, len(known), dtype=np.int32),
-        num_prompt_tokens_N=np.full(count, len(prompt), dtype=np.int32),
+        banned_NK=np.tile(np.array(banned, dtype=np.int32), (count, 1)) if banned else None,
     )
 
 

@@ -20,13 +20,16 @@ Bools = npt.NDArray[np.bool_]
 LATEST_TOKEN = -1
 """Stands in `input_id_T` for the slot's latest sampled token, which may still be on its way."""
 
+NO_TOKEN = -2
+"""Fills up rows of tokens; nothing samples it."""
+
 INVALID_TOKEN = -1
 """Comes back for a row whose logits were not numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotArrays:
-    """S slots. Made once by the core; `stop_token_ids` holds each slot's ids within the vocabulary."""
+    """S slots. Made once by the core: the arrays stay where they are."""
 
     block_table_SB: Int32s
     token_SL: Int32s
@@ -44,7 +47,6 @@ class SlotArrays:
     seed_S: UInt64s
     num_logprobs_S: Int32s
     """-1 where the request wants none."""
-    stop_token_ids: list[Int32s]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +68,14 @@ class Batch:
     """Where each token's key and value go: block * block_size + offset."""
     sampled_row_N: Int32s
     """Rows whose last token's logits are wanted; not so for a chunk in the middle of a prompt."""
+    sampled_token_N: Int32s
+    """The last tokens of these rows, as indices into the T."""
+    slot_N: Int32s
+    """The slots of these rows."""
     num_generated_N: Int64s
     """Tokens generated before this one: the counter of the random numbers."""
-    may_stop_N: Bools
-    """Where False, the slot's `stop_token_ids` are masked."""
+    banned_NK: Int32s | None
+    """The stop tokens of a row that may not stop yet, filled up with `NO_TOKEN`; None where all may."""
 
     @property
     def num_rows(self) -> int:

@@ -36,6 +36,8 @@ def make_batch(slots: Slots, slot_R: Int32s, num_new_R: Int32s, block_size: int)
         position_T=position_T,
         slot_mapping_T=shared.block_table_SB[slot_T, block_T] * np.int32(block_size) + offset_T,
         sampled_row_N=sampled_row_N.astype(np.int32),
+        sampled_token_N=query_start_R1[sampled_row_N + 1] - np.int32(1),
+        slot_N=slot_N,
         num_generated_N=(before_N - shared.num_prompt_tokens_S[slot_N]).astype(np.int64),
-        may_stop_N=before_N >= slots.min_num_tokens_S[slot_N],
+        banned_NK=slots.stops_where(before_N < slots.min_num_tokens_S[slot_N], slot_N),
     )

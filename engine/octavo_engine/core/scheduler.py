@@ -69,9 +69,8 @@ class Scheduler:
         if not len(slot_R):
             return None
         batch = make_batch(self.slots, slot_R, num_new_R, self.cache.block_size)
-        step = StepInFlight.of(batch, self.slots)
-        self.slots.advance(batch, step.slot_N)
-        self._in_flight.append(step)
+        self.slots.advance(batch)
+        self._in_flight.append(StepInFlight.of(batch, self.slots))
         return batch
 
     def update(self, sampled: SampledTokens) -> list[TokensReady]:
@@ -85,9 +84,9 @@ class Scheduler:
         for request, end in zip(self.slots.running_in(slot_R[full]), ends, strict=True):
             self.cache.index_computed(request, end)
         if is_current_R.all():
-            return self._take_tokens(step.slot_N, sampled)
+            return self._take_tokens(step.batch.slot_N, sampled)
         is_current_N = is_current_R[step.batch.sampled_row_N]
-        return self._take_tokens(step.slot_N[is_current_N], only(sampled, is_current_N))
+        return self._take_tokens(step.batch.slot_N[is_current_N], only(sampled, is_current_N))
 
     def fail(self, message: str) -> list[TokensReady]:
         """The oldest step in flight failed: its requests end, all others go on."""

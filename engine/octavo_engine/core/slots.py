@@ -8,12 +8,9 @@ from typing import cast
 
 import numpy as np
 
-from octavo_engine.core.batch import Batch, Bools, Int32s, Int64s, SlotArrays
+from octavo_engine.core.batch import NO_TOKEN, Batch, Bools, Int32s, Int64s, SlotArrays
 from octavo_engine.core.request import Request, rank_of
 from octavo_engine.messages import SamplingParams
-
-NO_STOP = -2
-"""Fills up the rows of `stop_SK`; no token has it."""
 
 
 class Slots:
@@ -37,7 +34,6 @@ class Slots:
             repetition_penalty_S=np.ones(max_num_seqs, dtype=np.float32),
             seed_S=np.zeros(max_num_seqs, dtype=np.uint64),
             num_logprobs_S=ints(),
-            stop_token_ids=[np.empty(0, dtype=np.int32)] * max_num_seqs,
         )
         self.num_expected_S = ints()
         """Known tokens and those that steps in flight will sample."""
@@ -50,7 +46,8 @@ class Slots:
         self.min_num_tokens_S = ints()
         """Tokens, of the prompt too, below which the request may not stop."""
         self.has_penalties_S = np.zeros(max_num_seqs, dtype=np.bool_)
-        self.stop_SK = np.full((max_num_seqs, 1), NO_STOP, dtype=np.int32)
+        self.stop_SK = np.full((max_num_seqs, 1), NO_TOKEN, dtype=np.int32)
+        """The request's stop tokens, those within the vocabulary, filled up with `NO_TOKEN`."""
         self.tenancy_S: Int64s = np.zeros(max_num_seqs, dtype=np.int64)
         """Rises when a slot is left, so that a step in flight can tell whether a row is still the same's."""
         self.requests: list[Request | None] = [None] * max_num_seqs
@@ -122,10 +119,10 @@ class Slots:
         self._free.append(slot)
         self._order_R = None
 
-    def advance(self, batch: Batch, slot_N: Int32s) -> None:
+    def advance(self, batch: Batch) -> None:
         """The batch is on its way: its tokens count as computed, and those it samples as expected."""
         self.num_computed_S[batch.slot_R] = batch.context_len_R
-        self.num_expected_S[slot_N] += 1
+        self.num_expected_S[batch.slot_N] += 1
 
     def append(self, slot_N: Int32s, token_N: Int32s) -> Int32s:
         """One more known token for each of the slots; how many each has now."""
@@ -138,6 +135,12 @@ class Slots:
     def is_stop(self, slot_N: Int32s, token_N: Int32s) -> Bools:
         is_stop_N: Bools = (self.stop_SK[slot_N] == token_N[:, None]).any(axis=1)
         return is_stop_N
+
+    def stops_where(self, is_banned_N: Bools, slot_N: Int32s) -> Int32s | None:
+        """[N, K] stop tokens of those rows, `NO_TOKEN` in the others; None where there are none of those."""
+        if not is_banned_N.any():
+            return None
+        return np.where(is_banned_N[:, None], self.stop_SK[slot_N], np.int32(NO_TOKEN))
 
     def _set_sampling(self, slot: int, params: SamplingParams, seed: int) -> None:
         shared = self.shared
@@ -153,9 +156,8 @@ class Slots:
 
     def _set_stops(self, slot: int, token_ids: tuple[int, ...]) -> None:
         stops = np.array([i for i in token_ids if 0 <= i < self._vocab_size], dtype=np.int32)
-        self.shared.stop_token_ids[slot] = stops
         missing = len(stops) - self.stop_SK.shape[1]
         if missing > 0:
-            self.stop_SK = np.pad(self.stop_SK, ((0, 0), (0, missing)), constant_values=NO_STOP)
+            self.stop_SK = np.pad(self.stop_SK, ((0, 0), (0, missing)), constant_values=NO_TOKEN)
         self.stop_SK[slot, : len(stops)] = stops
-        self.stop_SK[slot, len(stops) :] = NO_STOP
+        self.stop_SK[slot, len(stops) :] = NO_TOKEN

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from octavo_engine.core.batch import Batch, Bools, Int32s, Int64s, SampledLogprobs, SampledTokens
+from octavo_engine.core.batch import Batch, Bools, Int64s, SampledLogprobs, SampledTokens
 from octavo_engine.core.slots import Slots
 
 
@@ -11,14 +11,11 @@ class StepInFlight:
     """The batch and each row's tenancy: a row whose slot was left since then is nobody's."""
 
     batch: Batch
-    slot_N: Int32s
     tenancy_R: Int64s
 
     @classmethod
     def of(cls, batch: Batch, slots: Slots) -> "StepInFlight":
-        sampled, slot_R = batch.sampled_row_N, batch.slot_R
-        slot_N = slot_R if len(sampled) == len(slot_R) else slot_R[sampled]
-        return cls(batch, slot_N, slots.tenancy_S[slot_R])
+        return cls(batch, slots.tenancy_S[batch.slot_R])
 
     def is_current(self, slots: Slots) -> Bools:
         is_current_R: Bools = slots.tenancy_S[self.batch.slot_R] == self.tenancy_R

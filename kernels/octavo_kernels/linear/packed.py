@@ -8,7 +8,7 @@ from torch import Tensor
 
 from octavo_kernels.native.library import NativeLibrary
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """Raised when packed weights of an older version would be misread."""
 
 

@@ -24,6 +24,7 @@ class NativeLibrary:
     """The kernels for one instruction set, and the threads that run them. Calls leave the GIL."""
 
     def __init__(self, path: Path, instruction_set: InstructionSet, num_threads: int) -> None:
+        self.path = path
         self.instruction_set = instruction_set
         self.num_threads = num_threads
         self.functions = ctypes.CDLL(str(path))
@@ -57,6 +58,10 @@ class NativeLibrary:
         self, operations: ctypes.Array[Any], step: ctypes.Structure, run: ctypes.c_void_p
     ) -> None:
         self.functions.octavo_program_run(operations, len(operations), ctypes.byref(step), run)
+
+    def sample(self, arguments: ctypes.Structure) -> None:
+        """`SampleArgs` of sampling/cpu.h."""
+        self.functions.octavo_sample(self.pool, ctypes.byref(arguments))
 
 
 def _pointer(tensor: Tensor) -> ctypes.c_void_p:

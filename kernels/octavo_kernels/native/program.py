@@ -12,11 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from octavo_kernels.linear.packed import LinearShape, PackedLinear
+from octavo_kernels.native.address import address
 from octavo_kernels.native.library import NativeLibrary
+
+Int32s = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,18 +58,19 @@ class _Step(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepArrays:
-    """int32 and contiguous, on the host; see core/batch.py of the engine for what each means."""
+    """Contiguous; see core/batch.py of the engine for what each means."""
 
-    input_id_T: Tensor
-    position_T: Tensor
-    slot_mapping_T: Tensor
-    query_start_R1: Tensor
-    context_len_R: Tensor
-    slot_R: Tensor
-    block_table_SB: Tensor
-    sampled_token_N: Tensor
+    input_id_T: Int32s
+    position_T: Int32s
+    slot_mapping_T: Int32s
+    query_start_R1: Int32s
+    context_len_R: Int32s
+    slot_R: Int32s
+    block_table_SB: Int32s
+    sampled_token_N: Int32s
 
 
+_INT32_DTYPE = np.dtype(np.int32)
 _ARRAYS = tuple(field.name for field in fields(StepArrays))
 
 
@@ -247,8 +253,8 @@ class Program:
     def run(self, arrays: StepArrays) -> None:
         step = _Step(
             len(arrays.input_id_T), len(arrays.slot_R), len(arrays.sampled_token_N),
-            arrays.block_table_SB.stride(0),
-            *(getattr(arrays, name).data_ptr() for name in _ARRAYS),
+            arrays.block_table_SB.shape[1],
+            *(address(getattr(arrays, name), _INT32_DTYPE) for name in _ARRAYS),
         )  # fmt: skip
         self._library.run_program(self._operations, step, self._run)
 

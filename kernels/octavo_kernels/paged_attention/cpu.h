@@ -29,22 +29,37 @@ struct AttentionArgs {
   float scale;
 };
 
-// c[lane] += a[lane][0..steps) * b: lanes of `a` lie kStride floats apart, vectors of sixteen of `b` b_stride elements.
-// The stride is a constant so that all lanes are reached from one pointer.
+// Where the vectors of sixteen of a matrix of `steps` rows lie: `num_vectors` of them begin at `pointers`, and go on
+// `stride` elements later with each row; after `run` rows the next num_vectors pointers take over.
+template <typename T>
+struct Operand {
+  const T* const* pointers;
+  int num_vectors;
+  int64_t stride, steps, run;
+};
+
+// c[lane] += a[lane][0..steps) * b, for C vectors of b from `first` on: lanes of `a` lie kStride floats apart. The stride
+// is a constant so that all lanes are reached from one pointer.
 constexpr int kLanes = kRegisters == 32 ? 6 : 3, kColumns = kRegisters == 32 ? 4 : 2;  // in registers at a time
 
 template <typename T, int kStride, int L, int C>
-void multiply_tile(const float* a, const T* const* b, int64_t b_stride, int64_t steps, float* c, int64_t c_stride) {
+void multiply_tile(const float* a, const Operand<T>& b, int first, float* c, int64_t c_stride) {
   F16 acc[L][C];
   for (int l = 0; l < L; ++l)
     for (int v = 0; v < C; ++v) acc[l][v] = load(c + l * c_stride + v * 16);
-  for (int64_t k = 0; k < steps; ++k) {
-    F16 row[C];
-    for (int v = 0; v < C; ++v) row[v] = load(b[v] + k * b_stride);
+  const T* const* pointers = b.pointers + first;
+  for (int64_t begin = 0; begin < b.steps; begin += b.run, pointers += b.num_vectors) {
+    const T* from[C];
+    for (int v = 0; v < C; ++v) from[v] = pointers[v];
+    const float* x_of = a + begin;
+    for (int64_t k = 0, end = std::min(b.run, b.steps - begin); k < end; ++k) {
+      F16 row[C];
+      for (int v = 0; v < C; ++v) row[v] = load(from[v] + k * b.stride);
 #pragma GCC unroll 6
-    for (int l = 0; l < L; ++l) {
-      const F16 x = set1(a[l * kStride + k]);
-      for (int v = 0; v < C; ++v) acc[l][v] = fma(row[v], x, acc[l][v]);
+      for (int l = 0; l < L; ++l) {
+        const F16 x = set1(x_of[l * kStride + k]);
+        for (int v = 0; v < C; ++v) acc[l][v] = fma(row[v], x, acc[l][v]);
+      }
     }
   }
   for (int l = 0; l < L; ++l)
@@ -53,23 +68,22 @@ void multiply_tile(const float* a, const T* const* b, int64_t b_stride, int64_t 
 
 template <typename T, int kStride, int C, int... I>
 auto multiply_tile_of(int lanes, std::integer_sequence<int, I...>) {
-  using Function = void (*)(const float*, const T* const*, int64_t, int64_t, float*, int64_t);
+  using Function = void (*)(const float*, const Operand<T>&, int, float*, int64_t);
   static constexpr Function kTiles[] = {multiply_tile<T, kStride, I + 1, C>...};
   return kTiles[lanes - 1];
 }
 
-// For all lanes and `num_vectors` vectors of b.
+// For all lanes and all vectors of b.
 template <typename T, int kStride>
-void multiply(int num_lanes, const float* a, const T* const* b, int num_vectors, int64_t b_stride, int64_t steps,
-              float* c, int64_t c_stride) {
+void multiply(int num_lanes, const float* a, const Operand<T>& b, float* c, int64_t c_stride) {
   constexpr auto kAll = std::make_integer_sequence<int, kLanes>{};
-  for (int v = 0; v < num_vectors;) {
-    const bool is_full = v + kColumns <= num_vectors;
+  for (int v = 0; v < b.num_vectors;) {
+    const bool is_full = v + kColumns <= b.num_vectors;
     for (int lane = 0; lane < num_lanes; lane += kLanes) {
       const int lanes = std::min(kLanes, num_lanes - lane);
       const auto tile = is_full ? multiply_tile_of<T, kStride, kColumns>(lanes, kAll)
                                 : multiply_tile_of<T, kStride, 1>(lanes, kAll);
-      tile(a + lane * kStride, b + v, b_stride, steps, c + lane * c_stride + v * 16, c_stride);
+      tile(a + lane * kStride, b, v, c + lane * c_stride + v * 16, c_stride);
     }
     v += is_full ? kColumns : 1;
   }
@@ -180,13 +194,12 @@ class AttentionWork {
       const T* keys[kTile / 16];
       for (int v = 0; v < num_vectors; ++v)
         keys[v] = cached(args_.key_cache, task, tile + v * 16) + (tile + v * 16) % args_.block_size;
-      multiply<T, kQueryStride>(lanes, queries, keys, num_vectors, args_.block_size, d, weights, kTile);
+      multiply<T, kQueryStride>(lanes, queries, {keys, num_vectors, args_.block_size, d, d}, weights, kTile);
       for (int lane = 0; lane < lanes; ++lane) {
         const int visible = std::min(count, position(task, lane / group()) + 1 - tile);
         soften(weights + lane * kTile, std::max(0, visible), results[lane]);
       }
-      for (int v = 0; v < num_vectors; ++v) add_values(task, tile + v * 16, std::min(16, count - v * 16), lanes,
-                                                       weights + v * 16, results);
+      add_values(task, tile, count, lanes, weights, results);
     }
   }
 
@@ -214,10 +227,14 @@ class AttentionWork {
   void add_values(const AttentionTask& task, int first, int count, int lanes, const float* weights,
                   Partial* results) const {
     const int64_t d = args_.head_dim;
-    const T* values = cached(args_.value_cache, task, first) + first % args_.block_size * d;
-    const T* columns[kMaxHeadDim / 16];
-    for (int i = 0; i < d / 16; ++i) columns[i] = values + i * 16;
-    multiply<T, kTile>(lanes, weights, columns, int(d / 16), d, count, results[0].out, sizeof(Partial) / sizeof(float));
+    const int run = std::min(kTile, args_.block_size), num_vectors = int(d / 16);  // a block's values are neighbours
+    const T* vectors[kTile / 16 * kMaxHeadDim / 16];
+    for (int begin = 0, i = 0; begin < count; begin += run) {
+      const T* values = cached(args_.value_cache, task, first + begin) + (first + begin) % args_.block_size * d;
+      for (int v = 0; v < num_vectors; ++v) vectors[i++] = values + v * 16;
+    }
+    multiply<T, kTile>(lanes, weights, {vectors, num_vectors, d, count, run}, results[0].out,
+                       sizeof(Partial) / sizeof(float));
   }
 
   void write(const AttentionTask& task, int lane, const Partial& result) const {

@@ -1,13 +1,14 @@
 """From logits to tokens: greedy and random rows in any mixture, and log probabilities of those that ask.
 
-sample(logits_NV, rows, library) -> Sampled        on the CPU, compiled where there is a library
-reference.sample(logits_NV, rows, latest_token_S)  -> Sampled        on any device, without waiting for it
+NativeSampler(slots, logits_MV, library).sample(rows)  -> Sampled        on the CPU, compiled
+reference.sample(logits_NV, rows, latest_token_S)      -> DeviceSampled  on any device, without waiting for it
+sample(logits_NV, rows, library)                       -> Sampled        on the CPU, by one or the other
 
 Logits are float32, contiguous, and are left as they are. For each row, in this order:
 
 1. The repetition penalty divides the positive logits of known tokens (prompt and generated) and multiplies
    the others; then `frequency_penalty` times the number of times a token was generated, and
-   `presence_penalty` where it was generated at all, are subtracted. `banned_N` go to minus infinity.
+   `presence_penalty` where it was generated at all, are subtracted. `banned_NK` go to minus infinity.
 2. Temperature 0: the best logit's token, of equals the lowest.
 3. Else weights e^((logit - best) / temperature). min-p drops those below that share of the best one's,
    top-k then keeps the best k, top-p then the fewest that hold that share of what is left. The order of
@@ -24,12 +25,26 @@ but no test has compared them yet. Log probabilities are of the logits as given,
 from torch import Tensor
 
 from octavo_kernels.native.library import NativeLibrary
-from octavo_kernels.sampling import native, reference
-from octavo_kernels.sampling.rows import Logprobs, Sampled, SamplingRows
+from octavo_kernels.sampling import reference
+from octavo_kernels.sampling.native import NativeSampler
+from octavo_kernels.sampling.on_device import DeviceSampled
+from octavo_kernels.sampling.rows import Logprobs, Sampled, SamplingRows, SamplingSlots
 from octavo_kernels.sampling.uniforms import uniforms
 
-__all__ = ["Logprobs", "Sampled", "SamplingRows", "reference", "sample", "uniforms"]
+__all__ = [
+    "DeviceSampled",
+    "Logprobs",
+    "NativeSampler",
+    "Sampled",
+    "SamplingRows",
+    "SamplingSlots",
+    "reference",
+    "sample",
+    "uniforms",
+]
 
 
 def sample(logits_NV: Tensor, rows: SamplingRows, library: NativeLibrary | None = None) -> Sampled:
-    return reference.sample(logits_NV, rows) if library is None else native.sample(logits_NV, rows, library)
+    if library is None:
+        return reference.sample(logits_NV, rows).numpy()
+    return NativeSampler(rows.slots, logits_NV, library).sample(rows)

@@ -15,22 +15,27 @@
 
 namespace octavo {
 
-// Mirrored field by field in native.py. Arrays have one element a row unless they say otherwise.
-struct SampleArgs {
-  const float* logits;  // [num_rows, vocab_size]
-  int64_t num_rows, vocab_size;
+// Mirrored field by field in native.py, as is SampleArgs. One element a slot; the same arrays in every step.
+struct SamplingSlots {
   const float *temperature, *top_p, *min_p;
   const int32_t* top_k;
   const float *presence_penalty, *frequency_penalty, *repetition_penalty;
   const uint64_t* seed;
-  const int64_t* num_generated;
+  const int32_t* num_logprobs;
   const int32_t* known_tokens;  // [slots, known_stride]
   int64_t known_stride;
-  const int32_t *slot, *num_known, *num_prompt;
-  const int32_t* banned;  // all rows' one after the other
-  const int64_t* banned_start;  // [num_rows + 1]
-  const int32_t* num_logprobs;
-  int64_t max_logprobs;
+  const int32_t *num_known, *num_prompt;
+};
+
+// One step: rows n, each with the settings of its slot.
+struct SampleArgs {
+  const SamplingSlots* slots;
+  const float* logits;  // [num_rows, vocab_size]
+  int64_t num_rows, vocab_size;
+  const int32_t* slot;
+  const int64_t* num_generated;
+  const int32_t* banned;  // [num_rows, max_banned], of which only words count
+  int64_t max_banned, max_logprobs;
   int32_t* token;
   float* chosen_logprob;  // null where no row wants any; then the next two are too
   int32_t* top_token;     // [num_rows, max_logprobs]
@@ -258,30 +263,35 @@ inline int32_t invert(const float* weights, int64_t size, int64_t total, double 
 }
 
 inline int32_t draw(const SampleArgs& args, int64_t n, const float* logits, Peak peak, SamplingScratch& scratch) {
-  const ScaledRow row{logits, args.vocab_size, peak.logit, inverse_of(args.temperature[n])};
-  Kept kept = weigh(row, args.min_p[n], scratch.weights.data());
-  if (args.top_k[n] > 0 && args.top_k[n] < args.vocab_size)
-    kept = keep_best<Measure::kCount>(row, args.top_k[n], kept, scratch);
-  if (args.top_p[n] < 1.0f) {
-    const int64_t target = std::max<int64_t>(1, int64_t(std::ceil(double(args.top_p[n]) * double(kept.total))));
+  const SamplingSlots& slots = *args.slots;
+  const int32_t slot = args.slot[n], top_k = slots.top_k[slot];
+  const float top_p = slots.top_p[slot];
+  const ScaledRow row{logits, args.vocab_size, peak.logit, inverse_of(slots.temperature[slot])};
+  Kept kept = weigh(row, slots.min_p[slot], scratch.weights.data());
+  if (top_k > 0 && top_k < args.vocab_size) kept = keep_best<Measure::kCount>(row, top_k, kept, scratch);
+  if (top_p < 1.0f) {
+    const int64_t target = std::max<int64_t>(1, int64_t(std::ceil(double(top_p) * double(kept.total))));
     kept.lowest = bound_of_nucleus(kept.total - target, row.size, kept.lowest);
     kept = keep_best<Measure::kWeight>(row, target, kept, scratch);
   }
-  return invert(scratch.weights.data(), row.size, kept.total, uniform(args.seed[n], args.num_generated[n]));
+  return invert(scratch.weights.data(), row.size, kept.total, uniform(slots.seed[slot], args.num_generated[n]));
 }
 
-inline bool has_penalties(const SampleArgs& args, int64_t n) {
-  return args.presence_penalty[n] != 0 || args.frequency_penalty[n] != 0 || args.repetition_penalty[n] != 1;
+inline bool has_penalties(const SamplingSlots& slots, int32_t slot) {
+  return slots.presence_penalty[slot] != 0 || slots.frequency_penalty[slot] != 0 ||
+         slots.repetition_penalty[slot] != 1;
 }
 
 // Each distinct known token once, whatever its number of occurrences.
-inline void penalise(const SampleArgs& args, int64_t n, float* logits, std::vector<uint32_t>& counts) {
+inline void penalise(const SamplingSlots& slots, int32_t slot, float* logits, int64_t vocab_size,
+                     std::vector<uint32_t>& counts) {
   constexpr uint32_t kSeen = 1u << 31;
-  const int32_t* known = args.known_tokens + args.slot[n] * args.known_stride;
-  const float repetition = args.repetition_penalty[n];
-  const int32_t num_known = args.num_known[n], num_prompt = args.num_prompt[n];
+  const int32_t* known = slots.known_tokens + slot * slots.known_stride;
+  const float repetition = slots.repetition_penalty[slot];
+  const float frequency = slots.frequency_penalty[slot], presence = slots.presence_penalty[slot];
+  const int32_t num_known = slots.num_known[slot], num_prompt = slots.num_prompt[slot];
   const int32_t first = repetition == 1 ? num_prompt : 0;
-  const auto is_word = [&](int32_t token) { return token >= 0 && token < args.vocab_size; };
+  const auto is_word = [&](int32_t token) { return token >= 0 && token < vocab_size; };
   for (int32_t i = first; i < num_known; ++i)
     if (is_word(known[i])) counts[known[i]] = (counts[known[i]] | kSeen) + (i >= num_prompt);
   for (int32_t i = first; i < num_known; ++i) {
@@ -290,19 +300,20 @@ inline void penalise(const SampleArgs& args, int64_t n, float* logits, std::vect
     const uint32_t count = counts[known[i]] & ~kSeen;
     counts[known[i]] = 0;
     logit = logit > 0 ? logit / repetition : logit * repetition;
-    if (count) logit = logit - args.frequency_penalty[n] * float(count) - args.presence_penalty[n];
+    if (count) logit = logit - frequency * float(count) - presence;
   }
 }
 
 // The row's logits with penalties and bans: its own where there are none of both, else a copy.
 inline const float* adjusted(const SampleArgs& args, int64_t n, SamplingScratch& scratch) {
   const float* logits = args.logits + n * args.vocab_size;
-  const int64_t first_banned = args.banned_start[n], end_banned = args.banned_start[n + 1];
-  if (!has_penalties(args, n) && first_banned == end_banned) return logits;
+  const int32_t slot = args.slot[n];
+  const bool is_penalised = has_penalties(*args.slots, slot);
+  if (!is_penalised && args.max_banned == 0) return logits;
   float* copy = scratch.logits.data();
   std::memcpy(copy, logits, size_t(args.vocab_size) * sizeof(float));
-  if (has_penalties(args, n)) penalise(args, n, copy, scratch.counts);
-  for (int64_t i = first_banned; i < end_banned; ++i)
+  if (is_penalised) penalise(*args.slots, slot, copy, args.vocab_size, scratch.counts);
+  for (int64_t i = n * args.max_banned; i < (n + 1) * args.max_banned; ++i)
     if (args.banned[i] >= 0 && args.banned[i] < args.vocab_size) copy[args.banned[i]] = kNone;
   return copy;
 }
@@ -337,7 +348,7 @@ inline void write_logprobs(const SampleArgs& args, int64_t n, SamplingScratch& s
   const double log_total = double(peak.logit) + std::log(double(total) / double(kFixedOne));
   const auto logprob = [&](float logit) { return float(double(logit) - log_total); };
   args.chosen_logprob[n] = logprob(logits[args.token[n]]);
-  const int64_t count = std::min<int64_t>(args.num_logprobs[n], args.vocab_size);
+  const int64_t count = std::min<int64_t>(args.slots->num_logprobs[args.slot[n]], args.vocab_size);
   if (count == 0) return;
   list_best(logits, args.vocab_size, count, scratch.candidates);
   for (int64_t k = 0; k < count; ++k) {
@@ -351,9 +362,9 @@ inline void sample(Pool& pool, const SampleArgs& args) {
     SamplingScratch& scratch = SamplingScratch::of_this_thread(args.vocab_size);
     const float* logits = adjusted(args, n, scratch);
     const Peak peak = find_peak(logits, args.vocab_size);
-    const bool is_greedy = args.temperature[n] == 0;
+    const bool is_greedy = args.slots->temperature[args.slot[n]] == 0;
     args.token[n] = is_greedy || !peak.is_number ? peak.token : draw(args, n, logits, peak, scratch);
-    if (args.num_logprobs[n] >= 0) write_logprobs(args, n, scratch);
+    if (args.slots->num_logprobs[args.slot[n]] >= 0) write_logprobs(args, n, scratch);
   });
 }
 

@@ -13,16 +13,15 @@ Indices = npt.NDArray[np.int64]
 def adjusted(logits_NV: Tensor, rows: SamplingRows, latest_token_S: Tensor | None) -> Tensor:
     """The logits as they are where no row has penalties or bans, else a copy."""
     (penalised,) = np.nonzero(rows.has_penalties_N())
-    (banning,) = np.nonzero([len(banned) > 0 for banned in rows.banned_N])
-    if not len(penalised) and not len(banning):
+    if not len(penalised) and rows.banned_NK is None:
         return logits_NV
     scores_NV = logits_NV.clone()
     if len(penalised):
         index = _on(logits_NV, penalised)
         scores_NV[index] = _penalised(scores_NV[index], rows, penalised, latest_token_S)
-    if len(banning):
-        words = [rows.banned_N[row].astype(np.int64) for row in banning.tolist()]
-        places = _places(words, banning, logits_NV.shape[1])
+    if rows.banned_NK is not None:
+        words = list(rows.banned_NK.astype(np.int64))
+        places = _places(words, np.arange(len(words)), logits_NV.shape[1])
         scores_NV.view(-1)[_on(logits_NV, places)] = -torch.inf
     return scores_NV
 
@@ -43,10 +42,10 @@ def _penalised(
     scores_MV: Tensor, rows: SamplingRows, penalised: Indices, latest_token_S: Tensor | None
 ) -> Tensor:
     vocab_size = scores_MV.shape[1]
-    slot_M, num_prompt_M = rows.slot_N[penalised], rows.num_prompt_tokens_N[penalised]
-    num_known_M = rows.num_tokens_N[penalised]
+    slots, slot_M = rows.slots, rows.slot_N[penalised]
+    num_prompt_M, num_known_M = slots.num_prompt_tokens_S[slot_M], slots.num_tokens_S[slot_M]
     known = [
-        rows.token_SL[slot, :end].astype(np.int64) for slot, end in zip(slot_M, num_known_M, strict=True)
+        slots.token_SL[slot, :end].astype(np.int64) for slot, end in zip(slot_M, num_known_M, strict=True)
     ]
     places = np.arange(len(penalised))
 
@@ -64,11 +63,11 @@ def _penalised(
         index = _on(scores_MV, lacking)
         count_MV.index_put_((index, latest), torch.ones_like(index, dtype=torch.int32), accumulate=True)
 
-    def column(values_N: npt.NDArray[np.float32]) -> Tensor:
-        return _on(scores_MV, values_N[penalised])[:, None]
+    def column(values_S: npt.NDArray[np.float32]) -> Tensor:
+        return _on(scores_MV, values_S[slot_M])[:, None]
 
-    repetition_M1 = column(rows.repetition_penalty_N)
+    repetition_M1 = column(slots.repetition_penalty_S)
     repeated_MV = torch.where(scores_MV > 0, scores_MV / repetition_M1, scores_MV * repetition_M1)
     scores_MV = torch.where((prompt_MV > 0) | (count_MV > 0), repeated_MV, scores_MV)
-    scores_MV = scores_MV - column(rows.frequency_penalty_N) * count_MV.float()
-    return scores_MV - column(rows.presence_penalty_N) * (count_MV > 0).float()
+    scores_MV = scores_MV - column(slots.frequency_penalty_S) * count_MV.float()
+    return scores_MV - column(slots.presence_penalty_S) * (count_MV > 0).float()

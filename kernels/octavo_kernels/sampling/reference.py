@@ -5,8 +5,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from octavo_kernels.sampling.on_device import DeviceLogprobs, DeviceSampled
 from octavo_kernels.sampling.penalties import adjusted
-from octavo_kernels.sampling.rows import Logprobs, Sampled, SamplingRows
+from octavo_kernels.sampling.rows import SamplingRows
 from octavo_kernels.sampling.uniforms import uniforms
 from octavo_kernels.sampling.weights import to_fixed, weight_of
 
@@ -14,19 +15,19 @@ NUM_TRIED_FIRST = 1024
 """Best tokens that most cuts lie within; only where one does not is a vocabulary sorted."""
 
 
-def sample(logits_NV: Tensor, rows: SamplingRows, latest_token_S: Tensor | None = None) -> Sampled:
+def sample(logits_NV: Tensor, rows: SamplingRows, latest_token_S: Tensor | None = None) -> DeviceSampled:
     """`latest_token_S` (on the device) has the last generated token of slots whose `token_SL` lacks it."""
     scores_NV = adjusted(logits_NV, rows, latest_token_S)
     token_N = scores_NV.argmax(dim=-1)
     peak_N1 = scores_NV.gather(1, token_N[:, None])
-    (random,) = np.nonzero(rows.temperature_N > 0)
+    (random,) = np.nonzero(rows.slots.temperature_S[rows.slot_N] > 0)
     if len(random):
         index = _on(logits_NV, random)
         parts = [random] if logits_NV.is_cuda else _split(random, logits_NV.shape[1])
         drawn = torch.cat([_draw(scores_NV, peak_N1, rows, part) for part in parts])
         token_N = token_N.index_copy(0, index, drawn)
     token_N = token_N.where(peak_N1[:, 0].isfinite(), -1).int()
-    return Sampled(token_N=token_N, logprobs=_logprobs(logits_NV, token_N, rows))
+    return DeviceSampled(token_N=token_N, logprobs=_logprobs(logits_NV, token_N, rows))
 
 
 def _split(rows: npt.NDArray[np.int64], vocab_size: int) -> list[npt.NDArray[np.int64]]:
@@ -41,17 +42,18 @@ def _on(like: Tensor, array: npt.NDArray[np.generic]) -> Tensor:
 def _draw(scores_NV: Tensor, peak_N1: Tensor, rows: SamplingRows, random: npt.NDArray[np.int64]) -> Tensor:
     """Tokens of the rows `random`; what is drawn where the peak is not a number does not matter."""
     vocab_size = scores_NV.shape[1]
+    slots, slot_M = rows.slots, rows.slot_N[random]
     place_M = _on(scores_NV, random)
     scores_MV, peak_M1 = scores_NV.index_select(0, place_M), peak_N1.index_select(0, place_M)
     with np.errstate(over="ignore"):
-        inverse_M = np.minimum(1 / rows.temperature_N[random], np.finfo(np.float32).max)
+        inverse_M = np.minimum(1 / slots.temperature_S[slot_M], np.finfo(np.float32).max)
     weight_MV = weight_of((scores_MV - peak_M1) * _on(scores_MV, inverse_M)[:, None])
-    min_p_M = rows.min_p_N[random]
+    min_p_M = slots.min_p_S[slot_M]
     if (min_p_M > 0).any():
         weight_MV.masked_fill_(weight_MV < _on(scores_MV, min_p_M)[:, None], 0.0)
     weight_MV = to_fixed(weight_MV)
-    top_k_M = np.where(rows.top_k_N[random] < vocab_size, rows.top_k_N[random], 0)
-    top_p_M = rows.top_p_N[random]
+    top_k_M = np.where(slots.top_k_S[slot_M] < vocab_size, slots.top_k_S[slot_M], 0)
+    top_p_M = slots.top_p_S[slot_M]
     (cut,) = np.nonzero((top_k_M > 0) | (top_p_M < 1))
     if len(cut):
         index = _on(scores_MV, cut)
@@ -62,7 +64,7 @@ def _draw(scores_NV: Tensor, peak_N1: Tensor, rows: SamplingRows, random: npt.ND
             _on(scores_MV, top_p_M[cut]),
         )
         weight_MV = weight_MV.index_copy(0, index, kept)
-    return _invert(weight_MV, _on(scores_MV, uniforms(rows.seed_N[random], rows.num_generated_N[random])))
+    return _invert(weight_MV, _on(scores_MV, uniforms(slots.seed_S[slot_M], rows.num_generated_N[random])))
 
 
 def _order_keys(scores_RV: Tensor) -> Tensor:
@@ -123,12 +125,13 @@ def _invert(weight_RV: Tensor, uniform_R: Tensor) -> Tensor:
     return tokens_R.clamp(max=weight_RV.shape[1] - 1)
 
 
-def _logprobs(logits_NV: Tensor, token_N: Tensor, rows: SamplingRows) -> Logprobs | None:
+def _logprobs(logits_NV: Tensor, token_N: Tensor, rows: SamplingRows) -> DeviceLogprobs | None:
     num_rows, vocab_size = logits_NV.shape
     max_logprobs = rows.max_logprobs()
     if max_logprobs < 0:
         return None
-    (asking,) = np.nonzero(rows.num_logprobs_N >= 0)
+    num_wanted_N = rows.slots.num_logprobs_S[rows.slot_N]
+    (asking,) = np.nonzero(num_wanted_N >= 0)
     index = _on(logits_NV, asking)
     logits_AV, token_A = logits_NV[index], token_N[index]
     logprob_AV = logits_AV.log_softmax(dim=-1)
@@ -137,7 +140,7 @@ def _logprobs(logits_NV: Tensor, token_N: Tensor, rows: SamplingRows) -> Logprob
     is_valid_A1 = (token_A[:, None] >= 0) & logits_AV.amax(dim=-1, keepdim=True).isfinite()
     key_AK = _order_keys(logits_AV).topk(min(max_logprobs, vocab_size), dim=-1).values
     top_AK = _token_of(key_AK, vocab_size)
-    wanted_A1 = _on(logits_NV, rows.num_logprobs_N[asking])[:, None]
+    wanted_A1 = _on(logits_NV, num_wanted_N[asking])[:, None]
     is_given_AK = is_valid_A1 & (torch.arange(top_AK.shape[1], device=logits_NV.device) < wanted_A1)
     chosen_N = logits_NV.new_full((num_rows,), torch.nan)
     top_token_NK = torch.full((num_rows, max_logprobs), -1, dtype=torch.int32, device=logits_NV.device)
@@ -146,4 +149,4 @@ def _logprobs(logits_NV: Tensor, token_N: Tensor, rows: SamplingRows) -> Logprob
     width = top_AK.shape[1]
     top_token_NK[index, :width] = top_AK.int().where(is_given_AK, -1)
     top_logprob_NK[index, :width] = logprob_AV.gather(1, top_AK).where(is_given_AK, torch.nan)
-    return Logprobs(chosen_N=chosen_N, top_token_NK=top_token_NK, top_logprob_NK=top_logprob_NK)
+    return DeviceLogprobs(chosen_N=chosen_N, top_token_NK=top_token_NK, top_logprob_NK=top_logprob_NK)

@@ -1,83 +1,75 @@
-"""What sampling takes and gives: N rows' settings on the host, and their tokens."""
+"""What sampling takes and gives on the host: N rows' settings, and their tokens."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 Int32s = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamplingRows:
-    temperature_N: Floats
-    top_p_N: Floats
-    top_k_N: Int32s
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SamplingSlots:
+    """Settings and known tokens of S requests; contiguous arrays, which may change between steps."""
+
+    temperature_S: Floats
+    top_p_S: Floats
+    top_k_S: Int32s
     """0 keeps all."""
-    min_p_N: Floats
-    presence_penalty_N: Floats
-    frequency_penalty_N: Floats
-    repetition_penalty_N: Floats
-    seed_N: npt.NDArray[np.uint64]
+    min_p_S: Floats
+    presence_penalty_S: Floats
+    frequency_penalty_S: Floats
+    repetition_penalty_S: Floats
+    seed_S: npt.NDArray[np.uint64]
+    num_logprobs_S: Int32s
+    """-1 asks for none, 0 for the sampled token's, k for those of the k best too."""
+    token_SL: Int32s
+    """Known tokens, prompt first; what penalties count. Ids outside the vocabulary do not."""
+    num_tokens_S: Int32s
+    """Known tokens in `token_SL`."""
+    num_prompt_tokens_S: Int32s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SamplingRows:
+    """N rows, each of which samples the next token of a slot's request."""
+
+    slots: SamplingSlots
+    slot_N: Int32s
     num_generated_N: npt.NDArray[np.int64]
     """The counter of the random numbers, also where `token_SL` lacks the last of those tokens."""
-    num_logprobs_N: Int32s
-    """-1 asks for none, 0 for the sampled token's, k for those of the k best too."""
-    banned_N: Sequence[Int32s]
-    token_SL: Int32s
-    """Known tokens of each slot, prompt first; what penalties count. Ids outside the vocabulary do not."""
-    slot_N: Int32s
-    num_tokens_N: Int32s
-    """Known tokens in the row's slot."""
-    num_prompt_tokens_N: Int32s
+    banned_NK: Int32s | None
+    """Tokens that a row may not become; what is none of the vocabulary's fills up. None where all may be."""
 
     def has_penalties_N(self) -> Bools:
+        slots, slot_N = self.slots, self.slot_N
         has_penalties_N: Bools = (
-            (self.presence_penalty_N != 0)
-            | (self.frequency_penalty_N != 0)
-            | (self.repetition_penalty_N != 1)
+            (slots.presence_penalty_S[slot_N] != 0)
+            | (slots.frequency_penalty_S[slot_N] != 0)
+            | (slots.repetition_penalty_S[slot_N] != 1)
         )
         return has_penalties_N
 
     def max_logprobs(self) -> int:
         """-1 where no row asks."""
-        return int(self.num_logprobs_N.max(initial=-1))
+        return int(self.slots.num_logprobs_S[self.slot_N].max(initial=-1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logprobs:
     """K is the most that a row asks for; what a row did not ask for is NaN, and -1 for a token."""
 
-    chosen_N: Tensor
-    top_token_NK: Tensor
-    """The best first; int32."""
-    top_logprob_NK: Tensor
+    chosen_N: Floats
+    top_token_NK: Int32s
+    """The best first."""
+    top_logprob_NK: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampled:
-    token_N: Tensor
-    """int32; -1 where the logits are not numbers."""
+    token_N: Int32s
+    """-1 where the logits are not numbers."""
     logprobs: Logprobs | None
     """None where no row asks."""
-
-    def to_host(self) -> "Sampled":
-        """From a GPU the copies are on their way, in its current stream, when this returns."""
-
-        def moved(tensor: Tensor) -> Tensor:
-            return tensor.to("cpu", non_blocking=True)
-
-        given = self.logprobs
-        return Sampled(
-            token_N=moved(self.token_N),
-            logprobs=given
-            and Logprobs(
-                chosen_N=moved(given.chosen_N),
-                top_token_NK=moved(given.top_token_NK),
-                top_logprob_NK=moved(given.top_logprob_NK),
-            ),
-        )

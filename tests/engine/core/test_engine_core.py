@@ -68,13 +68,14 @@ def test_ignore_eos_goes_on_but_own_stop_tokens_still_end() -> None:
 
 def test_rows_below_min_tokens_may_not_stop() -> None:
     core = make_core()
-    core.add(request("a", (1,), max_tokens=4, min_tokens=2))
+    core.add(request("a", (1,), max_tokens=4, min_tokens=2, stop_token_ids=(96, 95, 97)))
     run_to_end(core)
-    assert [batch.may_stop_N.tolist() for batch in executor_of(core).batches] == [
-        [False],
-        [False],
-        [True],
-        [True],
+    banned = [batch.banned_NK for batch in executor_of(core).batches]
+    assert [None if tokens is None else tokens.tolist() for tokens in banned] == [
+        [[95, 96]],
+        [[95, 96]],
+        None,
+        None,
     ]
 
 

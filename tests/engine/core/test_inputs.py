@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from octavo_engine.core.batch import LATEST_TOKEN
+from octavo_engine.core.batch import LATEST_TOKEN, NO_TOKEN
 from octavo_engine.core.inputs import make_batch
 from octavo_engine.core.request import Request
 from octavo_engine.core.slots import Slots
@@ -18,7 +18,7 @@ def slots() -> Slots:
         message = AddRequest(
             request_id=str(slot),
             prompt_token_ids=tuple(range(100 * slot + 100, 100 * slot + 100 + length)),
-            sampling=SamplingParams(max_tokens=3, min_tokens=1),
+            sampling=SamplingParams(max_tokens=3, min_tokens=1, stop_token_ids=(7,)),
             arrival_time=0.0,
         )
         request = Request.from_message(message, seed=1, number=slot, eos_token_ids=(), max_model_len=12)
@@ -41,7 +41,9 @@ def test_rows_lie_one_after_the_other_with_their_positions_and_places(slots: Slo
     assert (batch.slot_mapping_T % 4).tolist() == [2, 2, 3, 0, 1, 0, 1, 2, 3, 0]
     assert batch.sampled_row_N.tolist() == [0, 2]
     assert batch.num_generated_N.tolist() == [1, 0]
-    assert batch.may_stop_N.tolist() == [True, False]
+    assert batch.sampled_token_N.tolist() == [0, 9]
+    assert batch.slot_N.tolist() == [0, 2]
+    assert batch.banned_NK is not None and batch.banned_NK.tolist() == [[NO_TOKEN], [7]]
 
 
 def test_a_batch_of_decoding_rows_is_the_same_without_the_general_way(slots: Slots) -> None:
@@ -55,11 +57,12 @@ def test_a_batch_of_decoding_rows_is_the_same_without_the_general_way(slots: Slo
 
 @pytest.mark.parametrize("counts", [[1, 1], [2, 1]])
 def test_arrays_have_the_types_that_the_contract_names(slots: Slots, counts: list[int]) -> None:
+    slots.num_computed_S[:2] = (6 - counts[0], 8)
     batch = make_batch(slots, np.array([0, 1], dtype=np.int32), np.array(counts, dtype=np.int32), 4)
     kinds = {
         name: str(getattr(batch, name).dtype)
         for name in batch.__dataclass_fields__
-        if name not in ("slots", "num_generated_N", "may_stop_N")
+        if name not in ("slots", "num_generated_N")
     }
     assert set(kinds.values()) == {"int32"}, kinds
-    assert (batch.num_generated_N.dtype, batch.may_stop_N.dtype) == (np.int64, np.bool_)
+    assert batch.num_generated_N.dtype == np.int64

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from octavo_engine.core.batch import Batch, SampledTokens, SlotArrays
-from octavo_engine.worker.sampler import sample, sample_on_device, sampled_tokens
+from octavo_engine.core.batch import NO_TOKEN, Batch, SampledTokens, SlotArrays
+from octavo_engine.worker.sampler import sampled_tokens, sampling_rows, sampling_slots
+from octavo_kernels import sampling
 from octavo_kernels.native.library import NativeLibrary, load_native
 
 NUM_SLOTS, VOCAB_SIZE = 6, 300
@@ -39,7 +40,6 @@ def slot_arrays(**changes: Any) -> SlotArrays:
         "repetition_penalty_S": each(1),
         "seed_S": np.arange(NUM_SLOTS, dtype=np.uint64),
         "num_logprobs_S": each(-1, np.int32),
-        "stop_token_ids": [np.zeros(0, dtype=np.int32)] * NUM_SLOTS,
     }
     return SlotArrays(**arrays | changes)
 
@@ -56,10 +56,16 @@ def batch(slots: SlotArrays, slot_R: list[int], sampled_row_N: list[int], **chan
         "position_T": zeros,
         "slot_mapping_T": zeros,
         "sampled_row_N": np.array(sampled_row_N, dtype=np.int32),
+        "sampled_token_N": np.array(sampled_row_N, dtype=np.int32),
+        "slot_N": np.array(slot_R, dtype=np.int32)[sampled_row_N],
         "num_generated_N": np.zeros(num_sampled, dtype=np.int64),
-        "may_stop_N": np.ones(num_sampled, dtype=np.bool_),
+        "banned_NK": None,
     }
     return Batch(slots=slots, **arrays | changes)
+
+
+def sample(logits: torch.Tensor, step: Batch, library: NativeLibrary | None) -> SampledTokens:
+    return sampled_tokens(sampling.sample(logits, sampling_rows(step, sampling_slots(step.slots)), library))
 
 
 def logits_of(count: int) -> torch.Tensor:
@@ -91,8 +97,9 @@ def test_each_row_has_the_settings_of_its_slot(library: NativeLibrary | None) ->
 def test_stop_tokens_are_masked_where_a_row_may_not_stop(library: NativeLibrary | None) -> None:
     logits = logits_of(2)
     best = logits.topk(3, dim=-1).indices.int()
-    slots = slot_arrays(stop_token_ids=[best[slot % 2, :2].numpy() for slot in range(NUM_SLOTS)])
-    sampled = sample(logits, batch(slots, [2, 3], [0, 1], may_stop_N=np.array([False, True])), library)
+    banned_NK = best[:, :2].contiguous().numpy()
+    banned_NK[1] = NO_TOKEN
+    sampled = sample(logits, batch(slot_arrays(), [2, 3], [0, 1], banned_NK=banned_NK), library)
     assert tokens(sampled) == [int(best[0, 2]), int(best[1, 0])]
 
 
@@ -132,7 +139,8 @@ def test_on_a_device_penalties_count_a_latest_token_that_the_host_does_not_know(
     step = batch(slots, [2, 3], [0, 1], num_generated_N=np.array([0, 1]))
 
     def sampled(latest: torch.Tensor | None) -> list[int]:
-        return tokens(sampled_tokens(sample_on_device(logits, step, latest).to_host()))
+        rows = sampling_rows(step, sampling_slots(step.slots))
+        return tokens(sampled_tokens(sampling.reference.sample(logits, rows, latest).to_host().numpy()))
 
     assert sampled(latest_token_S) == [int(logits[0].argmax()), second]
     assert sampled(None) == [int(logits[0].argmax()), best]
