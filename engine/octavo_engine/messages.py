@@ -115,6 +115,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
     device: str
     eos_token_ids: tuple[int, ...]
+    exactness: str = ""
+    """Engines with the same say the same tokens bit for bit; empty where an engine may differ from itself."""
 
 
 class Engine(Protocol):
