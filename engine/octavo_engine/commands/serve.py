@@ -55,6 +55,8 @@ def add_flags(serve: argparse.ArgumentParser) -> None:
                       help="go on accepting for so long after a drain begins (default 0)")  # fmt: skip
     http.add_argument("--drain-timeout-seconds", type=float, default=300.0, metavar="S",
                       help="then let open requests run for so long (default 300)")  # fmt: skip
+    http.add_argument("--gateway-token-file", type=Path, metavar="FILE",
+                      help="answer /v1 only with the token in FILE, which the gateway has")  # fmt: skip
 
     engine = serve.add_argument_group("engine")
     add_engine_flags(engine)
@@ -108,6 +110,7 @@ def serve_command(options: argparse.Namespace, environment: Mapping[str, str]) -
                 propagation_seconds=options.drain_propagation_seconds,
                 timeout_seconds=options.drain_timeout_seconds,
             ),
+            gateway_token_file=options.gateway_token_file,
         ),
         termination_log=options.termination_log,
     )
