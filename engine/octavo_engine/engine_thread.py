@@ -50,9 +50,9 @@ class EngineThread:
 
     async def generate(self, request: AddRequest) -> AsyncIterator[TokensReady]:
         stream = _Stream(asyncio.get_running_loop())
-        problem = self._open(request, stream)
-        if problem is not None:
-            yield _last_message(request.request_id, "error", problem)
+        refusal = self._open(request, stream)
+        if refusal is not None:
+            yield refusal
             return
         try:
             while not stream.is_finished:
@@ -77,16 +77,17 @@ class EngineThread:
             self._wake.notify()
         self._thread.join()
 
-    def _open(self, request: AddRequest, stream: "_Stream") -> str | None:
-        """Hand the request to the thread; a string says why not."""
+    def _open(self, request: AddRequest, stream: "_Stream") -> TokensReady | None:
+        """Hand the request to the thread; a message says why not."""
+        request_id = request.request_id
         with self._wake:
             if self.failed is not None:
-                return self.failed
+                return _last_message(request_id, "error", self.failed)
             if self._is_stopping:
-                return "the engine is shutting down"
-            if request.request_id in self._streams:
-                return f"request id {request.request_id} is in use"
-            self._streams[request.request_id] = stream
+                return _last_message(request_id, "abort", None)
+            if request_id in self._streams:
+                return _last_message(request_id, "error", f"request id {request_id} is in use")
+            self._streams[request_id] = stream
             self._send(request)
             return None
 

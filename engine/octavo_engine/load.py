@@ -10,6 +10,7 @@ import torch
 from octavo_engine.config import CPU_PREFILL_TOKENS, EngineConfig
 from octavo_engine.core.engine_core import EngineCore
 from octavo_engine.errors import AcceleratorFault, OutOfMemory
+from octavo_engine.exactness import exactness
 from octavo_engine.layers.torch_ops import KVCaches
 from octavo_engine.messages import EngineInfo
 from octavo_engine.models.decoder import Decoder
@@ -93,6 +94,7 @@ def _load_core(
         dtype=facts.dtype,
         device=device,
         eos_token_ids=facts.eos_token_ids,
+        exactness=exactness(config.model.path, facts, size.max_model_len, block_size, native),
     )
     scheduler = config.scheduler
     if device == "cpu" and scheduler.max_num_prefill_tokens is None:

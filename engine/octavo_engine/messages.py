@@ -48,6 +48,12 @@ class AddRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Lower goes first, as in vLLM; equals go in order of arrival."""
     cache_salt: str = ""
     """Requests share cached prefixes with those of the same salt alone."""
+    generated_token_ids: tuple[int, ...] = ()
+    """What another engine generated for this request before: it goes on as after a preemption.
+
+    Fewer than `max_tokens`, and none that ended it. They are computed again, count as generated, and come in
+    no message.
+    """
 
 
 class AbortRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -80,6 +86,8 @@ class TokensReady(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     error: str | None = None
     logprobs: tuple[TokenLogprobs, ...] = ()
     """One for each of `token_ids` where the request asked for them."""
+    stop_token_id: int | None = None
+    """The token that ended the request with "stop"."""
 
 
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +115,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
     device: str
     eos_token_ids: tuple[int, ...]
+    exactness: str = ""
+    """Engines with the same say the same tokens bit for bit; empty where an engine may differ from itself."""
 
 
 class Engine(Protocol):

@@ -15,6 +15,9 @@ from octavo_api.spec import InferenceService
 from octavo_engine import errors
 from octavo_engine.cli import build_parser
 from octavo_engine.config import CacheConfig, SchedulerConfig
+from octavo_engine.server import edge, gateway_comments, gateway_trust, resume
+from octavo_engine.server.errors import server_draining
+from octavo_engine.server.openai_schema import ChatRequest
 from octavo_engine.server.settings import DrainSettings, ServerSettings
 from octavo_engine.server.text_codec import TextCodec
 from octavo_operator.observed import OperatorDefaults
@@ -57,6 +60,7 @@ def test_the_engine_understands_every_flag_of_the_full_sample() -> None:
         "max_waiting_requests",
         "max_num_prefill_tokens",
         "no_packed_cache",
+        "gateway_token_file",
     )
     assert all(name in understood for name in left_to_users)
     understood = {name: value for name, value in understood.items() if name not in left_to_users}
@@ -101,6 +105,32 @@ def test_the_engine_understands_the_drain_of_the_operator() -> None:
 def test_the_flags_that_extra_args_may_not_set_are_the_engines() -> None:
     known = {flag for action in serve_parser()._actions for flag in action.option_strings}
     assert known >= names.OPERATOR_FLAGS | set(names.FIELD_FLAGS)
+
+
+def test_the_engine_knows_the_file_of_the_gateways_token() -> None:
+    assert names.GATEWAY_TOKEN_FLAG in {
+        flag for action in serve_parser()._actions for flag in action.option_strings
+    }
+
+
+def test_gateway_and_engine_write_the_same_headers_fields_and_comments() -> None:
+    draining = server_draining().headers
+    assert (
+        gateway_trust.TENANT_HEADER,
+        gateway_trust.RESUMABLE_HEADER,
+        edge.EXACTNESS_HEADER,
+        resume.FIELD,
+        gateway_comments.PREFIX,
+        draining.get(names.HEADER_DRAINING),
+    ) == (
+        names.HEADER_TENANT,
+        names.HEADER_RESUMABLE,
+        names.HEADER_EXACTNESS,
+        names.FIELD_RESUME,
+        names.COMMENT_PREFIX,
+        "true",
+    )
+    assert names.FIELD_RESUME in ChatRequest.__struct_fields__
 
 
 @pytest.mark.parametrize(("choice", "flag"), names.DTYPE_FLAGS.items())

@@ -105,6 +105,8 @@ async def test_shutdown_ends_open_requests_with_abort() -> None:
     async with asyncio.timeout(5):
         last = [message async for message in stream][-1]
     assert last.finish_reason == "abort"
+    (late,) = await collect(engine, request("late", (1, 2)))
+    assert late.finish_reason == "abort"
 
 
 async def test_a_step_that_hangs_shows_as_missing_progress() -> None:

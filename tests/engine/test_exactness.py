@@ -1,5 +1,6 @@
 """The default CPU mode's promise: a request's tokens and log probabilities have the same bits alone, in any
-batch, from a cold or a warm prefix cache, with its prompt whole or in chunks, and after a preemption."""
+batch, from a cold or a warm prefix cache, with its prompt whole or in chunks, after a preemption, and where
+another engine goes on with it."""
 
 import random
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ class Said:
 class Asked:
     prompt: tuple[int, ...]
     sampling: SamplingParams
+    generated: tuple[int, ...] = ()
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,7 @@ def answer(core: EngineCore, asked: Sequence[Asked], dice: random.Random | None 
                 AddRequest(
                     request_id=str(number),
                     prompt_token_ids=request.prompt,
+                    generated_token_ids=request.generated,
                     sampling=request.sampling,
                     arrival_time=0.0,
                 )
@@ -149,6 +152,19 @@ def test_a_preempted_request_equals_one_left_in_peace(folder: Path, dtype: str, 
     core = load(folder, dtype, num_blocks=18)
     assert answer(core, ASKED) == alone
     assert core.stats().num_preemptions > 0
+
+
+def test_an_engine_that_goes_on_with_another_s_requests_equals_one_that_did_all(
+    folder: Path, dtype: str, alone: list[Said]
+) -> None:
+    dice = random.Random(3)
+    cuts = [dice.randrange(len(said.token_ids)) for said in alone]
+    resumed = [
+        replace(asked, generated=said.token_ids[:cut])
+        for asked, said, cut in zip(ASKED, alone, cuts, strict=True)
+    ]
+    rest = [Said(said.token_ids[cut:], said.logprobs[cut:]) for said, cut in zip(alone, cuts, strict=True)]
+    assert answer(load(folder, dtype, max_num_batched_tokens=37, max_num_seqs=8), resumed, dice) == rest
 
 
 def test_other_neighbours_change_nothing(folder: Path, dtype: str, alone: list[Said]) -> None:

@@ -17,6 +17,7 @@ from typing import IO
 
 import openai
 import pytest
+from gateway_stream import HEADERS, TOKEN, read_event
 
 START_SECONDS = 60.0
 OCTAVO = (sys.executable, "-m", "octavo_engine")
@@ -117,6 +118,30 @@ def test_it_listens_at_once_serves_and_a_stream_outlives_sigterm(tiny_model: Pat
     log = (tmp_path / "log").read_text()
     assert "event=drained unfinished_requests=0" in log
     assert "Once upon" not in log
+
+
+def test_a_stream_that_outlasts_the_drain_ends_with_words_for_gateway_and_client(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    flags = ("--model", str(tiny_model), "--served-model-name", "tiny", "--drain-timeout-seconds", "0")
+    token = ("--gateway-token-file", str(tmp_path / "token"), "--kv-cache-memory", "8000000")
+    body = {"model": "tiny", "prompt": "Once", "max_tokens": 900, "n": 4, "ignore_eos": True, "stream": True}
+    with octavo_serve(tmp_path / "log", *flags, *token) as served:
+        served.wait_for("/ready", 200)
+        assert served.status("/v1/models") == 401
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{served.port}/v1/completions", json.dumps(body).encode(), HEADERS
+        )
+        with urllib.request.urlopen(request, timeout=20) as response:
+            first = response.readline()
+            served.process.send_signal(signal.SIGTERM)
+            *events, error, done, rest = (first + response.read()).decode().split("\n\n")
+        assert served.exit_code() == 0
+    assert "start" in (read_event(events[0]).comment or {})
+    assert read_event(error).comment == {"failed": "draining"}
+    assert json.loads(read_event(error).data or "")["error"]["code"] == "server_draining"
+    assert (done, rest) == ("data: [DONE]", "")
 
 
 def test_a_second_signal_does_not_wait(tiny_model: Path, tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def request(
     *,
     priority: int = 0,
     cache_salt: str = "",
+    generated: tuple[int, ...] = (),
     **sampling: Any,
 ) -> AddRequest:
     return AddRequest(
@@ -66,6 +67,7 @@ def request(
         arrival_time=0.0,
         priority=priority,
         cache_salt=cache_salt,
+        generated_token_ids=generated,
     )
 
 

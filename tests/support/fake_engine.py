@@ -1,8 +1,13 @@
-"""An engine without a model: it says what a test tells it to, through `messages.Engine`."""
+"""An engine without a model: it says what a test tells it to, through `messages.Engine`.
+
+The script is the whole answer: of a request that brings generated tokens it says the rest.
+"""
 
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
+
+from msgspec import structs
 
 from octavo_engine.messages import (
     AddRequest,
@@ -13,6 +18,7 @@ from octavo_engine.messages import (
     TokensReady,
 )
 
+END_TOKEN = 0
 Script = Callable[[AddRequest], Sequence[int]]
 
 
@@ -34,6 +40,7 @@ class FakeEngine:
         seconds_per_token: float = 0.0,
         num_cached_tokens: int = 0,
         failure: str | None = None,
+        exactness: str = "",
     ) -> None:
         self.script = script
         self.seconds_per_token = seconds_per_token
@@ -46,13 +53,16 @@ class FakeEngine:
             num_blocks=100,
             dtype="float32",
             device="cpu",
-            eos_token_ids=(0,),
+            eos_token_ids=(END_TOKEN,),
+            exactness=exactness,
         )
         self.requests: list[AddRequest] = []
         self.running: set[str] = set()
         self.aborted: set[str] = set()
         self.stalled_seconds = 0.0
         self.is_shut_down = False
+        self.num_before_abort: int | None = None
+        """Tokens after which it is shut down under every request."""
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -76,13 +86,17 @@ class FakeEngine:
         spoken = script[: request.sampling.max_tokens]
         is_cut = len(script) > request.sampling.max_tokens
         messages = [self._message(request, (token,), number) for number, token in enumerate(spoken, start=1)]
+        messages = messages[len(request.generated_token_ids) :]
+        if self.num_before_abort is not None:
+            return [*messages[: self.num_before_abort], self._message(request, (), 0, "abort")]
         if self.failure is not None:
             return [*messages, self._message(request, (), len(spoken), "error", self.failure)]
         if is_cut:
             last = messages.pop()
             return [*messages, self._message(request, last.token_ids, len(spoken), "length")]
         # The end-of-text token counts as generated and is not among the tokens.
-        return [*messages, self._message(request, (), len(spoken) + 1, "stop")]
+        last = self._message(request, (), len(spoken) + 1, "stop")
+        return [*messages, structs.replace(last, stop_token_id=END_TOKEN)]
 
     def _message(
         self,

@@ -1,6 +1,7 @@
 """Flags of the server around the engine; `octavo check` takes them too, as a server would be given them."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ def add_server_flags(group: argparse._ArgumentGroup) -> None:
                        help="go on accepting for so long after a drain begins (default 0)")  # fmt: skip
     group.add_argument("--drain-timeout-seconds", type=float, default=300.0, metavar="S",
                        help="then let open requests run for so long (default 300)")  # fmt: skip
+    group.add_argument("--gateway-token-file", type=Path, metavar="FILE",
+                       help="answer /v1 only with the token in FILE, which the gateway has")  # fmt: skip
     group.add_argument("--seed", type=int, default=0, metavar="N",
                        help="of the seeds that requests get without one (default 0)")  # fmt: skip
     group.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
@@ -38,4 +41,5 @@ def server_settings(options: argparse.Namespace) -> "ServerSettings":
             propagation_seconds=options.drain_propagation_seconds,
             timeout_seconds=options.drain_timeout_seconds,
         ),
+        gateway_token_file=options.gateway_token_file,
     )

@@ -106,7 +106,7 @@ class EngineCore:
         return self.scheduler.update(sampled)
 
     def _problem_of(self, message: AddRequest) -> str | None:
-        prompt, info = message.prompt_token_ids, self.info
+        prompt, generated, info = message.prompt_token_ids, message.generated_token_ids, self.info
         if message.request_id in self.scheduler.requests:
             return f"request id {message.request_id} is in use"
         if not prompt:
@@ -117,4 +117,8 @@ class EngineCore:
             return f"max_tokens is {message.sampling.max_tokens}: must be at least 1"
         if not (min(prompt) >= 0 and max(prompt) < info.vocab_size):
             return f"the prompt has a token id outside the vocabulary of {info.vocab_size}"
+        if generated and not (min(generated) >= 0 and max(generated) < info.vocab_size):
+            return f"a generated token id is outside the vocabulary of {info.vocab_size}"
+        if len(generated) >= min(message.sampling.max_tokens, info.max_model_len - len(prompt)):
+            return f"{len(generated)} tokens are generated already: there is nothing left to generate"
         return None

@@ -53,13 +53,14 @@ class Request:
     ) -> "Request":
         sampling = message.sampling
         num_prompt_tokens = len(message.prompt_token_ids)
+        known = message.prompt_token_ids + message.generated_token_ids
         stops = set(sampling.stop_token_ids).union(() if sampling.ignore_eos else eos_token_ids)
         return cls(
             request_id=message.request_id,
             sampling=sampling,
             seed=seed,
             stop_token_ids=tuple(sorted(stops)),
-            token_L=np.array(message.prompt_token_ids, dtype=np.int32),
+            token_L=np.array(known, dtype=np.int32),
             num_prompt_tokens=num_prompt_tokens,
             max_num_tokens=min(num_prompt_tokens + sampling.max_tokens, max_model_len),
             cache_salt=message.cache_salt,

@@ -97,7 +97,8 @@ class Scheduler:
     def _join(self, request: Request, prefix: Prefix) -> None:
         self.cache.start(request, prefix)
         if request.num_cached_tokens is None:
-            request.num_cached_tokens = len(prefix.block_ids) * self.cache.block_size
+            num_cached = len(prefix.block_ids) * self.cache.block_size
+            request.num_cached_tokens = min(num_cached, request.num_prompt_tokens)
             self.counters.prompt_tokens += request.num_prompt_tokens
             self.counters.prefix_cache_queries += request.num_prompt_tokens
             self.counters.prefix_cache_hits += request.num_cached_tokens
@@ -134,7 +135,11 @@ class Scheduler:
         for n in np.nonzero(is_over_N)[0].tolist():
             reason: FinishReason = "stop" if is_stop_N[n] else "length"
             last = self._finish(requests[n], reason)
-            messages[n] = last if is_stop_N[n] else replace(messages[n], finish_reason=reason)
+            messages[n] = (
+                replace(last, stop_token_id=int(token_N[n]))
+                if is_stop_N[n]
+                else replace(messages[n], finish_reason=reason)
+            )
         return messages
 
     def _preempt(self, request: Request) -> None:

@@ -16,8 +16,10 @@ from starlette.responses import Response
 
 from octavo_engine.server.client_connection import LAST_EVENT, EventStream, event, until_client_leaves
 from octavo_engine.server.edge import internal_error
-from octavo_engine.server.errors import BadRequest
+from octavo_engine.server.errors import ApiError, BadRequest, EngineStopped, server_draining
 from octavo_engine.server.gate import overloaded
+from octavo_engine.server.gateway_comments import GatewayComments
+from octavo_engine.server.gateway_trust import caller_of
 from octavo_engine.server.generation import ChoiceRequest, Delta, Generation
 from octavo_engine.server.lifecycle import Lifecycle
 from octavo_engine.server.metrics import Metrics, RequestTimer
@@ -44,8 +46,9 @@ class FinishedChoice:
 class ReplyFormat(Protocol):
     """How an endpoint words its answers."""
 
-    def opening(self, index: int) -> msgspec.Struct | None:
-        """A chunk before the first text of a choice, where the endpoint has one."""
+    @property
+    def created(self) -> int:
+        """Unix seconds that every chunk bears."""
         ...
 
     def chunk(self, delta: Delta) -> msgspec.Struct: ...
@@ -100,6 +103,7 @@ class Answering:
             max_tokens=max_tokens,
             engine_request_id=f"{http.state.request_id}-{number}",
             arrival_time=time.monotonic(),
+            caller=caller_of(http.scope),
         )
 
     async def answer(
@@ -117,17 +121,27 @@ class Answering:
         )
         if self._num_open_sequences + len(choices) > self._max_open_sequences:
             raise overloaded(self._num_open_sequences)
-        generation = self._generation(choices)
+        if parsed.request.octavo_resume is None:
+            generation = self._generation(choices)
+        else:  # a long stream's text takes a while to make again
+            generation = await self.off_loop(self._generation, choices)
         if parsed.request.stream:
+            comments = GatewayComments(are_wanted=caller_of(http.scope).wants_comments)
+            includes_usage = parsed.request.includes_usage
             return EventStream(
-                self._events(http.state.request_id, generation, reply, parsed.request.includes_usage), headers
+                self._events(http.state.request_id, generation, reply, comments, includes_usage), headers
             )
         whole = await until_client_leaves(http.receive, self._whole(generation, reply))
         return Response(msgspec.json.encode(whole), media_type="application/json", headers=headers)
 
     def _generation(self, choices: Sequence[ChoiceRequest]) -> Generation:
         timers = [
-            RequestTimer(self._metrics, choice.add.arrival_time, len(choice.add.prompt_token_ids))
+            RequestTimer(
+                self._metrics,
+                choice.add.arrival_time,
+                num_prompt_tokens=len(choice.add.prompt_token_ids),
+                num_resumed_tokens=len(choice.add.generated_token_ids),
+            )
             for choice in choices
         ]
         return Generation(self.model, choices, timers)
@@ -144,12 +158,15 @@ class Answering:
         texts: dict[int, list[str]] = {}
         tokens: dict[int, list[ScoredToken]] = {}
         reasons: dict[int, ReplyFinishReason] = {}
-        with self._open(generation):
-            async for delta in generation.deltas():
-                texts.setdefault(delta.index, []).append(delta.text)
-                tokens.setdefault(delta.index, []).extend(delta.tokens)
-                if delta.finish_reason is not None:
-                    reasons[delta.index] = delta.finish_reason
+        try:
+            with self._open(generation):
+                async for delta in generation.deltas():
+                    texts.setdefault(delta.index, []).append(delta.text)
+                    tokens.setdefault(delta.index, []).extend(delta.tokens)
+                    if delta.finish_reason is not None:
+                        reasons[delta.index] = delta.finish_reason
+        except EngineStopped as error:
+            raise server_draining() from error
         choices = [
             FinishedChoice(
                 index=index,
@@ -162,22 +179,36 @@ class Answering:
         return reply.whole(choices, generation.accounting.usage())
 
     async def _events(
-        self, request_id: str, generation: Generation, reply: ReplyFormat, includes_usage: bool
+        self,
+        request_id: str,
+        generation: Generation,
+        reply: ReplyFormat,
+        comments: GatewayComments,
+        includes_usage: bool,
     ) -> AsyncGenerator[bytes, None]:
         encode = msgspec.json.Encoder().encode
-        opened: set[int] = set()
+        accounting = generation.accounting
+        start = comments.start(
+            prompt_tokens=accounting.prompt_tokens,
+            created=reply.created,
+            seeds=generation.seeds,
+            exactness=self.model.engine.info.exactness,
+        )
+        if start:
+            yield start + b"\n"
         try:
             with self._open(generation):
                 async with contextlib.aclosing(generation.deltas()) as deltas:
                     async for delta in deltas:
-                        if delta.index not in opened:
-                            opened.add(delta.index)
-                            if (opening := reply.opening(delta.index)) is not None:
-                                yield event(encode(opening))
-                        yield event(encode(reply.chunk(delta)))
+                        yield event(encode(reply.chunk(delta)), comments.sent(delta))
+            usage = accounting.usage()
             if includes_usage:
-                yield event(encode(reply.usage_chunk(generation.accounting.usage())))
+                yield event(encode(reply.usage_chunk(usage)), comments.usage(usage))
+            elif comment := comments.usage(usage):
+                yield comment + b"\n"
         except Exception as error:
             # The status is sent; an error event is how OpenAI's clients learn of a failure from here on.
-            yield event(encode(internal_error(error, request_id).body()))
+            is_stopped = isinstance(error, EngineStopped)
+            failure: ApiError = server_draining() if is_stopped else internal_error(error, request_id)
+            yield event(encode(failure.body()), comments.failed("draining" if is_stopped else "error"))
         yield LAST_EVENT

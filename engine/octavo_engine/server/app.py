@@ -19,6 +19,7 @@ from octavo_engine.server.errors import (
     error_response,
 )
 from octavo_engine.server.gate import Gate
+from octavo_engine.server.gateway_trust import GatewayToken, GatewayTrust
 from octavo_engine.server.lifecycle import Lifecycle
 from octavo_engine.server.metrics import Metrics
 from octavo_engine.server.openai_replies import ModelCard, ModelList
@@ -26,14 +27,20 @@ from octavo_engine.server.settings import ServerSettings
 
 
 def create_app(settings: ServerSettings, lifecycle: Lifecycle) -> ASGIApp:
-    """Needs a running event loop's `lifecycle`; serves from the first moment, also while loading."""
+    """Needs a running event loop's `lifecycle`; serves from the first moment, also while loading.
+
+    Raises InvalidEngineConfig where the settings name a file of the gateway's token that has none.
+    """
+    token_file = settings.gateway_token_file
+    token = None if token_file is None else GatewayToken(token_file)
     metrics = Metrics(settings.served_names[0], lifecycle)
     answering = Answering(settings, lifecycle, metrics)
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     _add_error_handlers(app)
     _add_openai_routes(app, answering)
     _add_status_routes(app, settings, lifecycle, metrics)
-    return RequestEdge(Gate(app, lifecycle, settings.max_open_sequences), lifecycle)
+    gate = Gate(app, lifecycle, settings.max_open_sequences)
+    return RequestEdge(GatewayTrust(gate, token), lifecycle)
 
 
 def _add_openai_routes(app: FastAPI, answering: Answering) -> None:

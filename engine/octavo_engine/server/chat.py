@@ -55,16 +55,17 @@ class ChatFormat:
 
     def __init__(self, request_id: str, request: ChatRequest) -> None:
         self._id = f"chatcmpl-{request_id}"
-        self._created = int(time.time())
+        self.created = request.created(time.time())
         self._model = request.model
         self._no_usage = None if request.includes_usage else msgspec.UNSET
         self._has_logprobs = request.num_logprobs is not None
 
-    def opening(self, index: int) -> ChatChunk:
-        return self._chunk([ChatChunkChoice(index=index, delta=ChatDelta(role="assistant", content=""))])
-
     def chunk(self, delta: Delta) -> ChatChunk:
-        words = ChatDelta(content=delta.text) if delta.text else ChatDelta()
+        """The role goes with the first words: a stream that breaks has sent both or neither."""
+        if delta.is_first:
+            words = ChatDelta(role="assistant", content=delta.text)
+        else:
+            words = ChatDelta(content=delta.text or None)
         return self._chunk(
             [
                 ChatChunkChoice(
@@ -77,12 +78,12 @@ class ChatFormat:
         )
 
     def usage_chunk(self, usage: Usage) -> ChatChunk:
-        return ChatChunk(id=self._id, created=self._created, model=self._model, choices=[], usage=usage)
+        return ChatChunk(id=self._id, created=self.created, model=self._model, choices=[], usage=usage)
 
     def whole(self, choices: Sequence[FinishedChoice], usage: Usage) -> ChatReply:
         return ChatReply(
             id=self._id,
-            created=self._created,
+            created=self.created,
             model=self._model,
             choices=[
                 ChatChoice(
@@ -101,5 +102,5 @@ class ChatFormat:
 
     def _chunk(self, choices: list[ChatChunkChoice]) -> ChatChunk:
         return ChatChunk(
-            id=self._id, created=self._created, model=self._model, choices=choices, usage=self._no_usage
+            id=self._id, created=self.created, model=self._model, choices=choices, usage=self._no_usage
         )

@@ -76,8 +76,9 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def event(data: bytes) -> bytes:
-    return b"data: " + data + b"\n\n"
+def event(data: bytes, comment: bytes = b"") -> bytes:
+    """`comment` is a whole line, or empty."""
+    return comment + b"data: " + data + b"\n\n"
 
 
 LAST_EVENT = event(b"[DONE]")

@@ -47,13 +47,10 @@ class CompletionFormat:
 
     def __init__(self, request_id: str, request: CompletionRequest) -> None:
         self._id = f"cmpl-{request_id}"
-        self._created = int(time.time())
+        self.created = request.created(time.time())
         self._model = request.model
         self._no_usage = None if request.includes_usage else msgspec.UNSET
         self._has_logprobs = request.num_logprobs is not None
-
-    def opening(self, index: int) -> None:
-        return None
 
     def chunk(self, delta: Delta) -> CompletionReply:
         choice = CompletionChoice(
@@ -88,5 +85,5 @@ class CompletionFormat:
         self, choices: list[CompletionChoice], usage: Usage | msgspec.UnsetType | None
     ) -> CompletionReply:
         return CompletionReply(
-            id=self._id, created=self._created, model=self._model, choices=choices, usage=usage
+            id=self._id, created=self.created, model=self._model, choices=choices, usage=usage
         )

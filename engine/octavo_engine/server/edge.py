@@ -16,12 +16,14 @@ from octavo_engine.server.errors import (
     InternalError,
     error_response,
 )
+from octavo_engine.server.gateway_trust import caller_of
 from octavo_engine.server.lifecycle import Lifecycle
 from octavo_engine.server.limits import MAX_HEADER_BYTES
 
 logger = logging.getLogger(__name__)
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _PROBES = frozenset({"/health", "/ready", "/metrics"})
+EXACTNESS_HEADER = "x-octavo-exactness"
 _CLIENT_LEFT = 499  # nginx's number for it; it is only logged
 
 
@@ -32,7 +34,7 @@ class RequestEdge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
-        answer = _Answer(send, _request_id(scope), self._lifecycle)
+        answer = _Answer(send, scope, _request_id(scope), self._lifecycle)
         scope["state"] = {"request_id": answer.request_id}
         started = time.monotonic()
         try:
@@ -54,8 +56,9 @@ class RequestEdge:
 class _Answer:
     """Adds our headers to the response on its way out, and remembers its status."""
 
-    def __init__(self, send: Send, request_id: str, lifecycle: Lifecycle) -> None:
+    def __init__(self, send: Send, scope: Scope, request_id: str, lifecycle: Lifecycle) -> None:
         self._send = send
+        self._scope = scope
         self._lifecycle = lifecycle
         self.request_id = request_id
         self.status: int | None = None
@@ -67,6 +70,9 @@ class _Answer:
             if self._lifecycle.is_draining:
                 # Kept-alive connections would bring further requests to a server that is leaving.
                 headers.append((b"connection", b"close"))
+            model = self._lifecycle.loaded_model
+            if model is not None and caller_of(self._scope).is_gateway:
+                headers.append((EXACTNESS_HEADER.encode(), model.engine.info.exactness.encode()))
             message = {**message, "headers": headers}
         await self._send(message)
 
@@ -107,6 +113,8 @@ def _request_id(scope: Scope) -> str:
 def _log_access(scope: Scope, answer: _Answer, seconds: float) -> None:
     level = logging.DEBUG if scope["path"] in _PROBES else logging.INFO
     left = scope["state"].get("client_left", False)
+    caller = caller_of(scope)
+    tenant = {"tenant": caller.tenant} if caller.is_gateway else {}
     log_event(
         logger,
         level,
@@ -116,4 +124,5 @@ def _log_access(scope: Scope, answer: _Answer, seconds: float) -> None:
         path=scope["path"],
         status=_CLIENT_LEFT if left else answer.status or _CLIENT_LEFT,
         seconds=round(seconds, 4),
+        **tenant,
     )

@@ -35,6 +35,11 @@ class BadRequest(ApiError):
     """400: the request can never work as it is."""
 
 
+class Unauthorized(ApiError):
+    status = 401
+    type = "authentication_error"
+
+
 class Forbidden(ApiError):
     status = 403
     type = "permission_error"
@@ -46,6 +51,15 @@ class NotFound(ApiError):
 
 class MethodNotAllowed(ApiError):
     status = 405
+
+
+class NotResumable(ApiError):
+    """409: another engine's stream cannot go on here with the same tokens."""
+
+    status = 409
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, param="octavo_resume", code="not_resumable")
 
 
 class BodyTooLarge(ApiError):
@@ -76,6 +90,15 @@ class Unavailable(ApiError):
         super().__init__(message, code=code, headers=headers)
 
 
+def server_draining() -> Unavailable:
+    return Unavailable(
+        "this server is shutting down; send the request again",
+        code="server_draining",
+        retry_after=1,
+        draining=True,
+    )
+
+
 class ClientDisconnected(Exception):
     """The client left before its answer was complete; there is nobody to tell."""
 
@@ -86,6 +109,10 @@ class GenerationFailed(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+
+class EngineStopped(GenerationFailed):
+    """The engine was told to stop while the request ran: the end of a drain."""
 
 
 def error_response(error: ApiError) -> Response:

@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Literal, Protocol, cast
 
 from octavo_engine.messages import AddRequest, TokensReady
-from octavo_engine.server.errors import GenerationFailed
+from octavo_engine.server.errors import EngineStopped, GenerationFailed
 from octavo_engine.server.openai_replies import PromptTokensDetails, ReplyFinishReason, Usage
+from octavo_engine.server.resume import FIELD, bad_resume
 from octavo_engine.server.scored_text import ScoredText, ScoredToken
 from octavo_engine.server.served_model import ServedModel
 from octavo_engine.server.stop_matcher import StopMatcher
@@ -17,7 +18,10 @@ from octavo_engine.server.stop_matcher import StopMatcher
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceRequest:
-    """One sequence to generate; `text_before` (echo) opens its text."""
+    """One sequence to generate; `text_before` (echo) opens its text.
+
+    Of one that was resumed `add.generated_token_ids` are known and `num_chars_sent` characters out already.
+    """
 
     index: int
     add: AddRequest
@@ -25,6 +29,9 @@ class ChoiceRequest:
     text_before: str = ""
     shares_prompt: bool = False
     """A further choice of a prompt that another choice already accounts for."""
+    num_chars_sent: int = 0
+    is_finished: bool = False
+    """Nothing is left to generate; its tokens only count."""
 
 
 class Observer(Protocol):
@@ -50,6 +57,11 @@ class Delta:
     finish_reason: ReplyFinishReason | None = None
     tokens: tuple[ScoredToken, ...] = ()
     """Those that `text` is made of, where the request asked for their probabilities."""
+    is_first: bool = False
+    """Nothing of this choice was sent before, on whichever engine."""
+    settled_token_ids: tuple[int, ...] = ()
+    num_chars: int = 0
+    """As in `scored_text.Piece`."""
 
 
 @dataclass(slots=True)
@@ -80,55 +92,79 @@ class Generation:
     """All choices of one request. Closing `deltas()` early aborts what still runs."""
 
     def __init__(self, model: ServedModel, choices: Sequence[ChoiceRequest], observers: Sequence[Observer]):
+        """Takes long where a long stream is resumed; raises BadRequest where that cannot be."""
         self._model = model
         self._choices = tuple(choices)
-        self._observers = tuple(observers)
+        self._running = [
+            (choice, _scored_text(model, choice), observer)
+            for choice, observer in zip(choices, observers, strict=True)
+            if not choice.is_finished
+        ]
         self.accounting = Accounting(
-            sum(len(choice.add.prompt_token_ids) for choice in choices if not choice.shares_prompt)
+            sum(len(choice.add.prompt_token_ids) for choice in choices if not choice.shares_prompt),
+            {choice.index: len(choice.add.generated_token_ids) for choice in choices},
         )
 
     @property
     def num_choices(self) -> int:
         return len(self._choices)
 
+    @property
+    def seeds(self) -> list[int | None]:
+        return [choice.add.sampling.seed for choice in self._choices]
+
     def deltas(self) -> AsyncGenerator[Delta, None]:
-        streams = [self._choice(*pair) for pair in zip(self._choices, self._observers, strict=True)]
+        streams = [self._choice(*running) for running in self._running]
         return streams[0] if len(streams) == 1 else _merge(streams)
 
-    async def _choice(self, choice: ChoiceRequest, observer: Observer) -> AsyncGenerator[Delta, None]:
-        matcher = StopMatcher(choice.stop_strings)
-        scored_text = ScoredText(self._model.codec, matcher)
-        if choice.text_before:
-            yield Delta(index=choice.index, text=choice.text_before)
+    async def _choice(
+        self, choice: ChoiceRequest, scored_text: ScoredText, observer: Observer
+    ) -> AsyncGenerator[Delta, None]:
+        is_first = not choice.num_chars_sent
         messages = cast("AsyncGenerator[TokensReady, None]", self._model.engine.generate(choice.add))
         with observer:
             async with contextlib.aclosing(messages):
                 async for message in messages:
                     self.accounting.note(choice, message)
                     observer.tokens_arrived(message)
-                    may_stop = message.num_generated_tokens > choice.add.sampling.min_tokens
-                    piece = scored_text.feed(message, may_stop=may_stop)
-                    finish_reason = _finish_reason(message, matcher)
+                    piece = scored_text.feed(message)
+                    finish_reason = _finish_reason(message, scored_text)
                     if finish_reason is not None:
                         observer.finish_reason = finish_reason
                     if piece.text or finish_reason is not None:
                         yield Delta(
                             index=choice.index,
-                            text=piece.text,
+                            text=choice.text_before + piece.text if is_first else piece.text,
                             finish_reason=finish_reason,
                             tokens=piece.tokens,
+                            is_first=is_first,
+                            settled_token_ids=piece.settled_token_ids,
+                            num_chars=piece.num_chars,
                         )
+                        is_first = False
                     if finish_reason is not None:
                         return
         raise GenerationFailed("the engine's stream ended without a finish reason")
 
 
-def _finish_reason(message: TokensReady, matcher: StopMatcher) -> ReplyFinishReason | None:
-    if matcher.is_stopped:
+def _scored_text(model: ServedModel, choice: ChoiceRequest) -> ScoredText:
+    stop = StopMatcher(choice.stop_strings)
+    text = ScoredText(model.codec, stop, min_tokens=choice.add.sampling.min_tokens)
+    try:
+        text.resume(choice.add.generated_token_ids, choice.num_chars_sent)
+    except ValueError as error:
+        raise bad_resume(f"{FIELD}.choices[{choice.index}]: {error}") from error
+    return text
+
+
+def _finish_reason(message: TokensReady, text: ScoredText) -> ReplyFinishReason | None:
+    if text.is_stopped:
         return "stop"
-    if message.finish_reason in ("error", "abort"):
-        raise GenerationFailed(message.error or f"the engine ended the request: {message.finish_reason}")
-    return cast("ReplyFinishReason | None", message.finish_reason)
+    if message.finish_reason == "abort":
+        raise EngineStopped("the engine stopped while it computed this request")
+    if message.finish_reason == "error":
+        raise GenerationFailed(message.error or "the engine ended the request")
+    return message.finish_reason
 
 
 async def _merge(streams: Sequence[AsyncGenerator[Delta, None]]) -> AsyncGenerator[Delta, None]:

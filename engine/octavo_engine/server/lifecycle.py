@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from octavo_engine.logs import log_event
-from octavo_engine.server.errors import Unavailable
+from octavo_engine.server.errors import Unavailable, server_draining
 from octavo_engine.server.served_model import ServedModel
 from octavo_engine.server.settings import DrainSettings
 
@@ -71,12 +71,7 @@ class Lifecycle:
         if self._phase == "loading":
             raise Unavailable("the model is still loading", code="model_loading", retry_after=5)
         if self._phase == "closed":
-            raise Unavailable(
-                "this server is shutting down; send the request again",
-                code="server_draining",
-                retry_after=1,
-                draining=True,
-            )
+            raise server_draining()
         self._num_open += 1
         self._idle.clear()
         try:

@@ -86,13 +86,15 @@ class Metrics:
 class RequestTimer:
     """Observes one sequence from arrival to end; leaving the block without a finish reason is an abort."""
 
-    def __init__(self, metrics: Metrics, arrival_time: float, num_prompt_tokens: int) -> None:
+    def __init__(
+        self, metrics: Metrics, arrival_time: float, *, num_prompt_tokens: int, num_resumed_tokens: int = 0
+    ) -> None:
         self._metrics = metrics
         self._arrival_time = arrival_time
         self._num_prompt_tokens = num_prompt_tokens
         self._first_token_time: float | None = None
         self._last_token_time = arrival_time
-        self._num_generated = 0
+        self._num_resumed = self._num_generated = num_resumed_tokens
         self.finish_reason: Literal["stop", "length", "error"] | None = None
 
     def tokens_arrived(self, message: TokensReady) -> None:
@@ -123,10 +125,11 @@ class RequestTimer:
         metrics.finished(self.finish_reason or "abort")
         metrics.request_latency.observe(time.monotonic() - self._arrival_time)
         metrics.prompt_tokens.observe(self._num_prompt_tokens)
-        metrics.generation_tokens.observe(self._num_generated)
-        if self._first_token_time is not None and self._num_generated > 1:
+        num_generated_here = self._num_generated - self._num_resumed
+        metrics.generation_tokens.observe(num_generated_here)
+        if self._first_token_time is not None and num_generated_here > 1:
             seconds = self._last_token_time - self._first_token_time
-            metrics.time_per_output_token.observe(seconds / (self._num_generated - 1))
+            metrics.time_per_output_token.observe(seconds / (num_generated_here - 1))
 
 
 class EngineCollector(Collector):

@@ -23,6 +23,7 @@ from octavo_engine.server.limits import (
     MAX_STOP_TOKENS,
 )
 from octavo_engine.server.refused_fields import UNDERSTOOD, refuse_unsupported
+from octavo_engine.server.resume import Resume, bad_resume
 
 MAX_INT32 = 2**31 - 1
 
@@ -64,6 +65,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
+    octavo_resume: Resume | None = None
+    """From the gateway alone: where a stream that broke on another engine goes on."""
 
     @property
     def num_choices(self) -> int:
@@ -84,6 +87,12 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
         """Raise BadRequest for fields that contradict each other."""
         if self.stream_options is not None and not self.stream:
             raise BadRequest("stream_options: only with stream=true; leave it out", param="stream_options")
+        if self.octavo_resume is not None and not self.stream:
+            raise bad_resume("octavo_resume: only with stream=true; send the request again without it")
+
+    def created(self, now: float) -> int:
+        """Unix seconds; a resumed stream's are those of its beginning."""
+        return int(now) if self.octavo_resume is None else self.octavo_resume.created
 
     @property
     def includes_usage(self) -> bool:

@@ -1,6 +1,7 @@
 """Settings of the HTTP half, made once from the command line."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from octavo_engine.errors import InvalidEngineConfig
 
@@ -37,6 +38,8 @@ class ServerSettings:
     """Sequences (prompts times choices) that may wait beyond those that run; more get 503."""
     stall_seconds: float = 120.0
     """Without a completed step for this long while work exists, /health answers 503."""
+    gateway_token_file: Path | None = None
+    """With it /v1 answers only to who presents the token in it, the gateway."""
 
     def __post_init__(self) -> None:
         if not self.served_names or any(not name.strip() for name in self.served_names):

@@ -55,7 +55,9 @@ def test_a_stop_token_ends_the_request_and_is_counted_but_not_shown() -> None:
     core = make_core(eos_token_ids=(stop,))
     core.add(request("a", (5, 6), max_tokens=10))
     last = run_to_end(core)["a"][-1]
-    assert last == TokensReady(request_id="a", token_ids=(), num_generated_tokens=3, finish_reason="stop")
+    assert last == TokensReady(
+        request_id="a", token_ids=(), num_generated_tokens=3, finish_reason="stop", stop_token_id=stop
+    )
 
 
 def test_ignore_eos_goes_on_but_own_stop_tokens_still_end() -> None:
@@ -249,3 +251,50 @@ def test_a_slot_serves_one_after_the_other_with_their_own_stops() -> None:
     messages = run_to_end(core)
     assert tokens_of(messages["a"]) == first[:3]
     assert tokens_of(messages["b"]) == second
+
+
+@pytest.mark.parametrize("num_known", range(1, 6))
+def test_a_request_goes_on_from_what_another_engine_generated(num_known: int) -> None:
+    tokens = generate_alone((5, 6), 6)
+    core = make_core()
+    core.add(request("a", (5, 6), max_tokens=6, generated=tuple(tokens[:num_known])))
+    messages = run_to_end(core)["a"]
+    assert tokens_of(messages) == tokens[num_known:]
+    assert [message.num_generated_tokens for message in messages] == list(range(num_known + 1, 7))
+    assert messages[-1].finish_reason == "length"
+
+
+def test_random_numbers_and_min_tokens_count_on_from_what_another_engine_generated() -> None:
+    core = make_core()
+    core.add(request("a", (5, 6), max_tokens=6, generated=(1, 2, 3), min_tokens=5))
+    run_to_end(core)
+    sampled = [
+        (n, may_stop)
+        for batch in executor_of(core).batches
+        for n, may_stop in zip(batch.num_generated_N.tolist(), batch.may_stop_N.tolist(), strict=True)
+    ]
+    assert sampled == [(3, False), (4, False), (5, True)]
+
+
+def test_generated_tokens_found_in_the_cache_are_no_cached_prompt_tokens() -> None:
+    prompt, tokens = (1, 2, 3, 4), tuple(generate_alone((1, 2, 3, 4), 12))
+    core = make_core(block_size=4)
+    core.add(request("a", prompt, max_tokens=12))
+    run_to_end(core)
+    core.add(request("b", prompt, max_tokens=12, generated=tokens[:10]))
+    assert {message.num_cached_tokens for message in run_to_end(core)["b"]} == {4}
+    assert core.stats().prefix_cache_hits == 4
+
+
+@pytest.mark.parametrize(
+    ("generated", "problem"),
+    [
+        ((1, 97), "a generated token id is outside the vocabulary of 97"),
+        ((1, -1), "a generated token id is outside"),
+        ((1,) * 4, "4 tokens are generated already: there is nothing left to generate"),
+    ],
+)
+def test_generated_tokens_that_cannot_be_are_refused(generated: tuple[int, ...], problem: str) -> None:
+    refusal = make_core().add(request("a", (1, 2), max_tokens=4, generated=generated))
+    assert refusal is not None and refusal.finish_reason == "error"
+    assert problem in (refusal.error or "")

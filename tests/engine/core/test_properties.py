@@ -18,7 +18,10 @@ from octavo_engine.messages import AddRequest, TokensReady
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
-    """A request, the steps after which the next comes, and whether it is aborted then."""
+    """A request, the steps after which the next comes, and whether it is aborted then.
+
+    `num_known` of its tokens, but never all, another engine has generated before.
+    """
 
     prompt: tuple[int, ...]
     max_tokens: int
@@ -26,6 +29,7 @@ class Arrival:
     salt: str
     is_penalised: bool
     stop: int | None
+    num_known: int
     steps_after: int
     is_aborted: bool
 
@@ -38,7 +42,12 @@ class Arrival:
             cache_salt=self.salt,
             presence_penalty=float(self.is_penalised),
             stop_token_ids=self.stop_tokens,
+            generated=self.known,
         )
+
+    @property
+    def known(self) -> tuple[int, ...]:
+        return tuple(self.answer()[: min(self.num_known, self.max_tokens - 1)])
 
     @property
     def stop_tokens(self) -> tuple[int, ...]:
@@ -46,6 +55,9 @@ class Arrival:
         return () if self.stop is None else (generate_alone(self.prompt, self.stop + 1)[-1],)
 
     def expected(self) -> list[int]:
+        return self.answer()[len(self.known) :]
+
+    def answer(self) -> list[int]:
         tokens = generate_alone(self.prompt, self.max_tokens)
         ends = [place for place, token in enumerate(tokens) if token in self.stop_tokens]
         return tokens[: ends[0]] if ends else tokens
@@ -63,6 +75,7 @@ arrivals = st.builds(
     salt=st.sampled_from(["", "", "tenant"]),
     is_penalised=st.booleans(),
     stop=st.none() | st.none() | st.integers(0, 23),
+    num_known=st.sampled_from([0, 0, 0, 1, 5, 20]),
     steps_after=st.sampled_from([0, 0, 0, 1, 2, 3]),
     is_aborted=st.sampled_from([False] * 7 + [True]),
 )

@@ -59,7 +59,7 @@ async def test_a_stream_folds_to_the_whole_answer_and_ends_with_usage(
     assert (last.choices, last.usage) == ([], whole.usage)
     assert all(chunk.usage is None for chunk in spoken)
     deltas = [chunk.choices[0] for chunk in spoken]
-    assert deltas[0].delta.role == "assistant"
+    assert [delta.delta.role for delta in deltas] == ["assistant"] + [None] * (len(deltas) - 1)
     assert "".join(delta.delta.content or "" for delta in deltas) == ANSWER
     assert [delta.finish_reason for delta in deltas if delta.finish_reason] == ["stop"]
     assert len(deltas) > 5
