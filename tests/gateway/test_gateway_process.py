@@ -13,8 +13,11 @@ from pathlib import Path
 
 import aiohttp
 from gateway_manifests import raw_pod, raw_secret, raw_service
+from mock_engine import TOKEN, MockEngine
 from scripted_api_server import ScriptedApiServer, scripted_cluster
 
+# Engines listen on port 8000 everywhere: one more address of the loopback has it free.
+ENGINE_IP = "127.0.0.77"
 PACKAGES = Path(__file__).parents[2] / "operator"
 
 
@@ -84,6 +87,23 @@ async def gateway(folder: Path, api_server: str, *arguments: str) -> AsyncIterat
         await process.communicate()
 
 
+class Cluster:
+    def __init__(self) -> None:
+        self.services, self.pods, self.secrets = (ScriptedApiServer() for _ in range(3))
+        self.secrets.put_manifest(raw_secret("demo-gateway-token", token=TOKEN))
+        self.secrets.put_manifest(raw_secret("keys", alice="sk-a"))
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        kinds = {
+            "/apis/serving.octavo.dev/v1alpha1/namespaces/n/inferenceservices": self.services,
+            "/api/v1/namespaces/n/pods": self.pods,
+            "/api/v1/namespaces/n/secrets": self.secrets,
+        }
+        async with scripted_cluster(kinds) as (_, url):
+            yield url
+
+
 async def test_it_waits_for_its_first_look_without_an_api_server_and_ends_on_sigterm(tmp_path: Path) -> None:
     async with gateway(tmp_path, "http://127.0.0.1:1") as it:
         assert await it.status(it.admin + "/healthz") == 200
@@ -96,16 +116,10 @@ async def test_it_waits_for_its_first_look_without_an_api_server_and_ends_on_sig
 
 
 async def test_it_serves_what_the_api_server_knows_and_leaves_in_two_steps(tmp_path: Path) -> None:
-    services, pods, secrets = ScriptedApiServer(), ScriptedApiServer(), ScriptedApiServer()
-    services.put_manifest(raw_service("demo"))
-    pods.put_manifest(raw_pod("a"))
-    secrets.put_manifest(raw_secret("demo-gateway-token", token="t"))
-    kinds = {
-        "/apis/serving.octavo.dev/v1alpha1/namespaces/n/inferenceservices": services,
-        "/api/v1/namespaces/n/pods": pods,
-        "/api/v1/namespaces/n/secrets": secrets,
-    }
-    async with scripted_cluster(kinds) as (_, url), gateway(tmp_path, url) as it:
+    cluster = Cluster()
+    cluster.services.put_manifest(raw_service("demo"))
+    cluster.pods.put_manifest(raw_pod("a"))
+    async with cluster.serving() as url, gateway(tmp_path, url) as it:
         await it.becomes(it.admin + "/readyz", 200)
         async with it.session.get(it.clients + "/v1/models") as response:
             assert [card["id"] for card in (await response.json())["data"]] == ["demo"]
@@ -121,3 +135,35 @@ async def test_it_serves_what_the_api_server_knows_and_leaves_in_two_steps(tmp_p
         async with asyncio.timeout(10):
             await it.process.communicate()
         assert it.process.returncode == 0
+
+
+async def test_a_request_with_a_key_waits_for_the_first_replica_and_is_counted(tmp_path: Path) -> None:
+    cluster = Cluster()
+    limits = [{"key": "alice", "requestsPerMinute": 2}]
+    auth = {"apiKeysSecretRef": {"name": "keys"}}
+    cluster.services.put_manifest(raw_service("demo", gateway={"auth": auth, "rateLimits": limits}))
+    cluster.pods.put_manifest(raw_pod("a", ip=ENGINE_IP, ready="False"))
+    engine = MockEngine(host=ENGINE_IP, port=8000)
+    async with cluster.serving() as url, gateway(tmp_path, url) as it, engine.running():
+        await it.becomes(it.admin + "/readyz", 200)
+
+        async def ask(key: str) -> tuple[int, str | None]:
+            body = {"model": "demo", "prompt": "hi", "seed": 1}
+            headers = {"authorization": f"Bearer {key}"}
+            async with it.session.post(it.clients + "/v1/completions", json=body, headers=headers) as answer:
+                await answer.read()
+                return answer.status, answer.headers.get("x-ratelimit-remaining-requests")
+
+        parked = asyncio.create_task(ask("sk-a"))
+        assert await ask("sk-b") == (401, None)
+        await asyncio.sleep(0.1)
+        assert not parked.done()
+        cluster.pods.put_manifest(raw_pod("a", ip=ENGINE_IP))
+        assert await parked == (200, "1")
+        assert [await ask("sk-a"), await ask("sk-a")] == [(200, "0"), (429, "0")]
+        assert {request.headers["x-octavo-tenant"] for request in engine.received} == {"alice"}
+        async with it.session.get(it.admin + "/metrics") as response:
+            said = await response.text()
+        assert 'octavo_gateway_parked_total{service="demo"} 1.0' in said
+        assert 'octavo_gateway_requests_total{code="200",revision="rev1",service="demo"} 2.0' in said
+        assert 'octavo_gateway_completion_tokens_total{key="alice",service="demo"} 20.0' in said

@@ -69,6 +69,7 @@ def whole_text(seed: int, num_tokens: int) -> str:
 
 @dataclass(kw_only=True)
 class MockEngine:
+    host: str = "127.0.0.1"
     exactness: str = "abc123"
     num_tokens: int = 10
     pace_seconds: float = 0.0
@@ -91,7 +92,7 @@ class MockEngine:
         app.router.add_post("/v1/{tail:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self.port)
+        site = web.TCPSite(runner, self.host, self.port)
         await site.start()
         self.port = runner.addresses[0][1]
         try:
