@@ -1,11 +1,14 @@
-"""The informers of an InferenceService's children, and how a child leads back to its service."""
+"""The informers of an InferenceService's children, and how a child leads back to its service.
+
+The gateway's pods are looked at only while something drains, which is polled: their changes wake nobody.
+"""
 
 import asyncio
 from collections.abc import Callable
 
 from octavo_api.api_server import DEPLOYMENTS, DISRUPTION_BUDGETS, PODS, SERVICES, Resource
 from octavo_api.informer import Informer, ListWatch
-from octavo_api.names import FIELD_MANAGER, LABEL_MANAGED_BY, LABEL_SERVICE
+from octavo_api.names import FIELD_MANAGER, GATEWAY_NAME, LABEL_APP, LABEL_MANAGED_BY, LABEL_SERVICE
 from octavo_operator.observed import Manifest, ObjectKey
 
 OURS = f"{LABEL_MANAGED_BY}={FIELD_MANAGER}"
@@ -30,7 +33,14 @@ class Children:
         self.services = informer(SERVICES, OURS)
         self.budgets = informer(DISRUPTION_BUDGETS, OURS)
         self.pods = informer(PODS, LABEL_SERVICE)
-        self.all = (self.deployments, self.services, self.budgets, self.pods)
+        self.gateway_pods = Informer(
+            server,
+            PODS,
+            label_selector=f"{LABEL_APP}={GATEWAY_NAME}",
+            index_label=LABEL_APP,
+            on_change=lambda _: None,
+        )
+        self.all = (self.deployments, self.services, self.budgets, self.pods, self.gateway_pods)
 
     async def run(self) -> None:
         """Until cancelled."""

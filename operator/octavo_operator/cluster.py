@@ -2,25 +2,31 @@
 
 import base64
 import logging
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from octavo_api.api_server import DEPLOYMENTS, SECRETS, ApiError, ApiServer, Resource
+from octavo_api.api_server import DEPLOYMENTS, EVENTS, PODS, SECRETS, ApiError, ApiServer, Resource
 from octavo_api.errors import InvalidSpec
 from octavo_api.model_source import HubModel
 from octavo_api.names import (
+    ANNOTATION_DELETION_COST,
+    ANNOTATION_DRAINING,
     API_VERSION,
     FIELD_MANAGER,
+    GATEWAY_NAME,
     KIND,
     LABEL_MANAGED_BY,
     LABEL_SERVICE,
     PLURAL,
     TOKEN_SECRET_KEY,
-    Reason,
 )
 from octavo_api.service_status import ServiceStatus
 from octavo_api.spec import InferenceService
+from octavo_operator.attempts import Attempts, NameTaken, Outcome
 from octavo_operator.children import Children
+from octavo_operator.events import event_manifest
+from octavo_operator.gateway_reports import GatewayPod, GatewayReport, running_gateways
 from octavo_operator.hub import Hub, SecretMissing
 from octavo_operator.observed import (
     EngineDeployment,
@@ -29,44 +35,58 @@ from octavo_operator.observed import (
     ObjectKey,
     Observed,
     OperatorDefaults,
-    Refusal,
     Resolution,
     Resolved,
 )
 from octavo_operator.ownership import Ownership, ownership
-from octavo_operator.plan import Plan
+from octavo_operator.plan import Plan, Scale
 from octavo_operator.revision import existing
 from octavo_operator.work_queue import RetryLater
 
 log = logging.getLogger(__name__)
 
 INFERENCE_SERVICES = Resource(API_VERSION, KIND, PLURAL)
-# Conflicts, throttling, no answer: to be tried again and of no interest to the user.
-PASSING = frozenset({0, 404, 409, 429})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    refusals: tuple[Refusal, ...] = ()
-    retry: RetryLater | None = None
+AskGateways = Callable[[tuple[GatewayPod, ...]], Awaitable[tuple[GatewayReport, ...]]]
 
 
 class Cluster:
-    def __init__(self, server: ApiServer, children: Children, hub: Hub, defaults: OperatorDefaults) -> None:
+    def __init__(
+        self,
+        server: ApiServer,
+        children: Children,
+        hub: Hub,
+        defaults: OperatorDefaults,
+        ask_gateways: AskGateways,
+    ) -> None:
+        self._ask_gateways = ask_gateways
         self._server = server
         self._children = children
         self._hub = hub
         self._defaults = defaults
 
     async def observe(self, key: ObjectKey, *, fresh: bool = False) -> Observed:
-        """The service itself is always read anew; the children come from the informers unless `fresh`."""
+        """The service is always read anew; Deployments and pods come from the informers unless `fresh`.
+
+        The gateways are asked when something drains or, with `fresh`, may begin to.
+        """
         raw = await self._server.get(INFERENCE_SERVICES, key.namespace, key.name)
         if raw is None:
             return Observed(key=key, exists=False)
         service, invalid = _parse(raw)
         metadata = raw["metadata"]
         uid = metadata["uid"]
-        standing = await self._list_deployments(key) if fresh else self._children.deployments.of(*key)
+        standing, pods = self._children.deployments.of(*key), self._children.pods.of(*key)
+        if fresh:
+            selector = f"{LABEL_SERVICE}={key.name}"
+            standing = await self._list(
+                DEPLOYMENTS, key.namespace, f"{selector},{LABEL_MANAGED_BY}={FIELD_MANAGER}"
+            )
+            pods = await self._list(PODS, key.namespace, selector)
+        engine_pods = tuple(EnginePod.from_manifest(item) for item in pods)
+        gateways: tuple[GatewayReport, ...] | None = None
+        if fresh or any(pod.draining_since is not None for pod in engine_pods):
+            running = running_gateways(self._children.gateway_pods.of(key.namespace, GATEWAY_NAME))
+            gateways = await self._ask_gateways(running)
         deployments = tuple(
             EngineDeployment.from_manifest(item) for item in standing if _is_ours(item, key.name, uid)
         )
@@ -83,13 +103,13 @@ class Cluster:
             resolution=self._resolution(key, service, deployments),
             deployments=deployments,
             others=tuple(item for item in others if _is_ours(item, key.name, uid)),
-            pods=tuple(EnginePod.from_manifest(item) for item in self._children.pods.of(*key)),
+            pods=engine_pods,
+            gateways=gateways,
             defaults=self._defaults,
         )
 
-    async def _list_deployments(self, key: ObjectKey) -> tuple[Manifest, ...]:
-        selector = f"{LABEL_SERVICE}={key.name},{LABEL_MANAGED_BY}={FIELD_MANAGER}"
-        page = await self._server.list_page(DEPLOYMENTS, key.namespace, {"labelSelector": selector})
+    async def _list(self, resource: Resource, namespace: str, selector: str) -> tuple[Manifest, ...]:
+        page = await self._server.list_page(resource, namespace, {"labelSelector": selector})
         return tuple(page["items"])
 
     def _resolution(
@@ -103,30 +123,52 @@ class Cluster:
         return self._hub.look(key, service.model.source, service.model.secret_name)
 
     async def execute(self, observed: Observed, todo: Plan) -> Outcome:
-        """Every child is tried, whatever happens to the one before."""
-        refusals: list[Refusal] = []
-        retry: RetryLater | None = None
+        """Every write is tried, whatever happens to the one before.
+
+        Marks come before replicas are lowered, and go after they are raised, so that a ReplicaSet that
+        acts in between takes the right pod.
+        """
+        key, attempts = observed.key, Attempts()
+        for reason in todo.reasons:
+            log.info("%s: %s", key, reason)
+        for item in todo.marks:
+            await attempts.make(f"Pod {item.pod.name}", self._annotate(key, item.pod, item.annotations))
         for manifest in todo.apply:
             name = f"{manifest['kind']} {manifest['metadata']['name']}"
-            try:
-                await self._apply(observed, manifest)
-                log.info("%s: applied %s", observed.key, name)
-            except NameTaken as error:
-                refusals.append(
-                    Refusal(child=name, reason=Reason.NAME_TAKEN, message=str(error), terminal=True)
-                )
-            except RetryLater as error:
-                retry = error
-            except ApiError as error:
-                if error.status in PASSING or error.status >= 500:
-                    retry = RetryLater(f"{name}: {error}", error.retry_after)
-                if error.status not in PASSING:
-                    refusals.append(_refusal(name, error))
+            await attempts.make(name, self._apply(observed, manifest))
+        for change in todo.scale:
+            await attempts.make(f"Deployment {change.deployment.name}", self._scale(key, change))
+        for pod in todo.call_back:
+            no_marks = {ANNOTATION_DRAINING: None, ANNOTATION_DELETION_COST: None}
+            await attempts.make(f"Pod {pod.name}", self._annotate(key, pod, no_marks))
         for deployment in todo.delete:
             uid = deployment.manifest["metadata"]["uid"]
-            await self._server.delete(DEPLOYMENTS, observed.key.namespace, deployment.name, uid=uid)
-            log.info("%s: deleted Deployment %s: its revision is replaced", observed.key, deployment.name)
-        return Outcome(refusals=tuple(refusals), retry=retry)
+            deletion = self._server.delete(DEPLOYMENTS, key.namespace, deployment.name, uid=uid)
+            await attempts.make(f"Deployment {deployment.name}", deletion)
+        outcome = attempts.outcome
+        if outcome == Outcome():
+            await self._tell(observed, todo)
+        return outcome
+
+    async def _annotate(self, key: ObjectKey, pod: EnginePod, annotations: Mapping[str, str | None]) -> None:
+        body = {"metadata": {"uid": pod.uid, "annotations": dict(annotations)}}
+        path = PODS.path(key.namespace, pod.name)
+        self._children.pods.remember(await self._server.merge(path, body, field_manager=FIELD_MANAGER))
+
+    async def _scale(self, key: ObjectKey, change: Scale) -> None:
+        uid = change.deployment.manifest["metadata"]["uid"]
+        body = {"metadata": {"uid": uid}, "spec": {"replicas": change.replicas}}
+        path = DEPLOYMENTS.path(key.namespace, change.deployment.name)
+        self._children.deployments.remember(await self._server.merge(path, body, field_manager=FIELD_MANAGER))
+
+    async def _tell(self, observed: Observed, todo: Plan) -> None:
+        """Events are news and no state: one that cannot be written is not worth a second try."""
+        for event in todo.events:
+            manifest = event_manifest(event, observed.key, observed.uid, datetime.now(UTC))
+            try:
+                await self._server.create(EVENTS, observed.key.namespace, manifest)
+            except ApiError as error:
+                log.warning("%s: no event %s: %s", observed.key, event.reason, error)
 
     async def _apply(self, observed: Observed, manifest: Manifest) -> None:
         informer = self._children.of_kind(manifest["kind"])
@@ -168,10 +210,6 @@ class Cluster:
         await self._server.apply(path, body, field_manager=FIELD_MANAGER)
 
 
-class NameTaken(Exception):
-    """A child's name belongs to somebody else's object."""
-
-
 def _parse(raw: Manifest) -> tuple[InferenceService | None, str]:
     try:
         return InferenceService.from_manifest(raw), ""
@@ -181,15 +219,6 @@ def _parse(raw: Manifest) -> tuple[InferenceService | None, str]:
 
 def _is_ours(item: Manifest, service_name: str, service_uid: str) -> bool:
     return ownership(item, service_name=service_name, service_uid=service_uid) is Ownership.OURS
-
-
-def _refusal(child: str, error: ApiError) -> Refusal:
-    reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in error.message else Reason.ADMISSION_REFUSED
-    if error.status == 422 and "immutable" in error.message:
-        reason = Reason.IMMUTABLE_CHILD_CONFLICT
-    remedy = "change spec as the message says" if error.status in (400, 422) else "ask who runs the cluster"
-    message = f"the API server refuses it ({error.status}): {error.message}; {remedy}"
-    return Refusal(child=child, reason=reason, message=message, terminal=error.status in (400, 422))
 
 
 async def is_served(server: ApiServer) -> bool:
