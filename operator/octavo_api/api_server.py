@@ -19,6 +19,7 @@ Manifest = dict[str, Any]
 
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
 
 
 class ApiError(Exception):
@@ -57,6 +58,7 @@ DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments")
 SERVICES = Resource("v1", "Service", "services")
 PODS = Resource("v1", "Pod", "pods")
 SECRETS = Resource("v1", "Secret", "secrets")
+EVENTS = Resource("events.k8s.io/v1", "Event", "events")
 DISRUPTION_BUDGETS = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
 SERVICE_ACCOUNTS = Resource("v1", "ServiceAccount", "serviceaccounts")
 ROLES = Resource("rbac.authorization.k8s.io/v1", "Role", "roles")
@@ -116,6 +118,11 @@ class ApiServer:
         """Server-side apply; fields that another manager holds become ours."""
         query = {"fieldManager": field_manager, "force": "true"}
         return await self.request("PATCH", path, query=query, body=manifest, content_type=APPLY)
+
+    async def merge(self, path: str, manifest: Manifest, *, field_manager: str) -> Manifest:
+        """Some fields of an object that stands; None takes one away. A uid in it must be the object's own."""
+        query = {"fieldManager": field_manager}
+        return await self.request("PATCH", path, query=query, body=manifest, content_type=MERGE)
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
         """Only the object with this uid: one that was made anew under the same name stays."""

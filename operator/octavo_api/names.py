@@ -39,6 +39,9 @@ ANNOTATION_APPLIED_HASH: Final = f"{GROUP}/applied-hash"
 ANNOTATION_DRAINING: Final = f"{GROUP}/draining"
 """On an engine pod, the time (RFC 3339) since which it gets no new requests because it is about to go."""
 ANNOTATION_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+DELETION_COST_DRAINING: Final = -1000
+DELETION_COST_RELEASED: Final = -2000
+"""A pod that has drained goes before one that still drains, whatever else the ReplicaSet looks at."""
 
 CONTAINER_NAME: Final = "engine"
 PORT_NAME: Final = "http"
@@ -155,6 +158,7 @@ class Reason(StrEnum):
     SCALED_TO_ZERO = "ScaledToZero"
     ROLLOUT_COMPLETE = "RolloutComplete"
     NEW_REVISION = "NewRevision"
+    ROLLOUT_PAUSED = "RolloutPaused"
     SCALING = "Scaling"
     DELETING = "Deleting"
     WAITING_FOR_MODEL = "WaitingForModel"

@@ -1,4 +1,7 @@
-"""The informers of InferenceServices, their children and gateways; how an object leads back to its key."""
+"""The informers of InferenceServices, their children and gateways; how an object leads back to its key.
+
+The gateway's pods are looked at only while something drains, which is polled: their changes wake nobody.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -47,13 +50,20 @@ class Children:
         self.services = informer(SERVICES, OURS)
         self.budgets = informer(DISRUPTION_BUDGETS, OURS)
         self.pods = informer(PODS, LABEL_SERVICE)
+        self.gateway_pods = Informer(
+            server,
+            PODS,
+            label_selector=f"{LABEL_APP}={GATEWAY_NAME}",
+            index_label=LABEL_APP,
+            on_change=lambda _: None,
+        )
         access = tuple(informer(resource, OURS) for resource in (SERVICE_ACCOUNTS, ROLES, ROLE_BINDINGS))
         self.of_gateway = (self.deployments, self.services, self.budgets, *access)
         # A service's own visits come from kopf; these are for what the services of a namespace share.
         self.inference_services = Informer(
             server, INFERENCE_SERVICES, label_selector="", index_label="", on_change=tell_gateway
         )
-        self.all = (*self.of_gateway, self.pods, self.inference_services)
+        self.all = (*self.of_gateway, self.pods, self.gateway_pods, self.inference_services)
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -3,15 +3,29 @@
 import base64
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from octavo_api.api_server import DEPLOYMENTS, INFERENCE_SERVICES, SECRETS, ApiError, ApiServer
+from octavo_api.api_server import (
+    DEPLOYMENTS,
+    EVENTS,
+    INFERENCE_SERVICES,
+    PODS,
+    SECRETS,
+    ApiError,
+    ApiServer,
+    Resource,
+)
 from octavo_api.errors import InvalidSpec
 from octavo_api.model_source import HubModel
 from octavo_api.names import (
+    ANNOTATION_DELETION_COST,
+    ANNOTATION_DRAINING,
     API_VERSION,
     FIELD_MANAGER,
+    GATEWAY_NAME,
     KIND,
     LABEL_MANAGED_BY,
     LABEL_SERVICE,
@@ -19,7 +33,10 @@ from octavo_api.names import (
 )
 from octavo_api.service_status import ServiceStatus
 from octavo_api.spec import InferenceService
+from octavo_operator.attempts import Attempts, Outcome
 from octavo_operator.children import Children
+from octavo_operator.events import event_manifest
+from octavo_operator.gateway_reports import GatewayPod, GatewayReport, running_gateways
 from octavo_operator.gateways import Gateways
 from octavo_operator.hub import Hub, SecretMissing
 from octavo_operator.observed import (
@@ -36,13 +53,24 @@ from octavo_operator.ownership import Ownership, ownership
 from octavo_operator.plan import Plan
 from octavo_operator.render.gateway_token import token_secret_name
 from octavo_operator.revision import existing
-from octavo_operator.writer import Outcome, Writer
+from octavo_operator.writer import Writer, title
 
 log = logging.getLogger(__name__)
 
+NO_MARKS = {ANNOTATION_DRAINING: None, ANNOTATION_DELETION_COST: None}
+AskGateways = Callable[[tuple[GatewayPod, ...]], Awaitable[tuple[GatewayReport, ...]]]
+
 
 class Cluster:
-    def __init__(self, server: ApiServer, children: Children, hub: Hub, defaults: OperatorDefaults) -> None:
+    def __init__(
+        self,
+        server: ApiServer,
+        children: Children,
+        hub: Hub,
+        defaults: OperatorDefaults,
+        ask_gateways: AskGateways,
+    ) -> None:
+        self._ask_gateways = ask_gateways
         self._server = server
         self._children = children
         self._hub = hub
@@ -51,14 +79,28 @@ class Cluster:
         self.gateways = Gateways(children, self._writer, defaults.gateway)
 
     async def observe(self, key: ObjectKey, *, fresh: bool = False) -> Observed:
-        """The service itself is always read anew; the children come from the informers unless `fresh`."""
+        """The service is always read anew; Deployments and pods come from the informers unless `fresh`.
+
+        The gateways are asked when something drains or, with `fresh`, may begin to.
+        """
         raw = await self._server.get(INFERENCE_SERVICES, key.namespace, key.name)
         if raw is None:
             return Observed(key=key, exists=False)
         service, invalid = _parse(raw)
         metadata = raw["metadata"]
         uid = metadata["uid"]
-        standing = await self._list_deployments(key) if fresh else self._children.deployments.of(*key)
+        standing, pods = self._children.deployments.of(*key), self._children.pods.of(*key)
+        if fresh:
+            selector = f"{LABEL_SERVICE}={key.name}"
+            standing = await self._list(
+                DEPLOYMENTS, key.namespace, f"{selector},{LABEL_MANAGED_BY}={FIELD_MANAGER}"
+            )
+            pods = await self._list(PODS, key.namespace, selector)
+        engine_pods = tuple(EnginePod.from_manifest(item) for item in pods)
+        reports: tuple[GatewayReport, ...] | None = None
+        if fresh or any(pod.draining_since is not None for pod in engine_pods):
+            running = running_gateways(self._children.gateway_pods.of(key.namespace, GATEWAY_NAME))
+            reports = await self._ask_gateways(running)
         deployments = tuple(
             EngineDeployment.from_manifest(item) for item in standing if _is_ours(item, key.name, uid)
         )
@@ -75,10 +117,11 @@ class Cluster:
             resolution=self._resolution(key, service, deployments),
             deployments=deployments,
             others=tuple(item for item in others if _is_ours(item, key.name, uid)),
-            pods=tuple(EnginePod.from_manifest(item) for item in self._children.pods.of(*key)),
+            pods=engine_pods,
             has_token=await self._has_token(key, uid),
             fresh_token=secrets.token_urlsafe(32),
             gateway=self.gateways.observe(key.namespace),
+            gateway_reports=reports,
             defaults=self._defaults,
         )
 
@@ -88,9 +131,8 @@ class Cluster:
         is_whole = secret is not None and TOKEN_SECRET_KEY in (secret.get("data") or {})
         return secret is not None and is_whole and _is_ours(secret, key.name, uid)
 
-    async def _list_deployments(self, key: ObjectKey) -> tuple[Manifest, ...]:
-        selector = f"{LABEL_SERVICE}={key.name},{LABEL_MANAGED_BY}={FIELD_MANAGER}"
-        page = await self._server.list_page(DEPLOYMENTS, key.namespace, {"labelSelector": selector})
+    async def _list(self, resource: Resource, namespace: str, selector: str) -> tuple[Manifest, ...]:
+        page = await self._server.list_page(resource, namespace, {"labelSelector": selector})
         return tuple(page["items"])
 
     def _resolution(
@@ -104,14 +146,42 @@ class Cluster:
         return self._hub.look(key, service.model.source, service.model.secret_name)
 
     async def execute(self, observed: Observed, todo: Plan) -> Outcome:
-        """Every child is tried, whatever happens to the one before."""
-        whose = partial(ownership, service_name=observed.key.name, service_uid=observed.uid)
-        outcome = await self._writer.write(observed.key, whose, create=todo.create, apply=todo.apply)
+        """Every write is tried, whatever happens to the one before.
+
+        The token comes before the pods that mount it. Marks come before replicas are lowered, and go after
+        they are raised, so that a ReplicaSet that acts in between takes the right pod.
+        """
+        key, attempts, writer = observed.key, Attempts(), self._writer
+        whose = partial(ownership, service_name=key.name, service_uid=observed.uid)
+        for reason in todo.reasons:
+            log.info("%s: %s", key, reason)
+        for manifest in todo.create:
+            await attempts.make(title(manifest), writer.create_secret(manifest, whose))
+        for item in todo.marks:
+            marks = writer.annotate(key.namespace, item.pod, item.annotations)
+            await attempts.make(f"Pod {item.pod.name}", marks)
+        for manifest in todo.apply:
+            await attempts.make(title(manifest), writer.apply(manifest, whose))
+        for change in todo.scale:
+            scaling = writer.scale(key.namespace, change.deployment, change.replicas)
+            await attempts.make(f"Deployment {change.deployment.name}", scaling)
+        for pod in todo.call_back:
+            await attempts.make(f"Pod {pod.name}", writer.annotate(key.namespace, pod, NO_MARKS))
         for deployment in todo.delete:
-            uid = deployment.manifest["metadata"]["uid"]
-            await self._server.delete(DEPLOYMENTS, observed.key.namespace, deployment.name, uid=uid)
-            log.info("%s: deleted Deployment %s: its revision is replaced", observed.key, deployment.name)
+            await attempts.make(f"Deployment {deployment.name}", writer.delete(key.namespace, deployment))
+        outcome = attempts.outcome
+        if outcome == Outcome():
+            await self._tell(observed, todo)
         return outcome
+
+    async def _tell(self, observed: Observed, todo: Plan) -> None:
+        """Events are news and no state: one that cannot be written is not worth a second try."""
+        for event in todo.events:
+            manifest = event_manifest(event, observed.key, observed.uid, datetime.now(UTC))
+            try:
+                await self._server.create(EVENTS, observed.key.namespace, manifest)
+            except ApiError as error:
+                log.warning("%s: no event %s: %s", observed.key, event.reason, error)
 
     async def apply_status(self, observed: Observed, status: ServiceStatus) -> None:
         """Writes on change only."""

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from octavo_api.api_server import ApiError
+from octavo_operator.attempts import Outcome
 from octavo_operator.gateway_plan import gateway_plan
 from octavo_operator.gateway_seen import GatewaySeen
 from octavo_operator.gateway_status import outdated
 from octavo_operator.observed import GatewayDefaults, GatewayKey, Manifest, ObjectKey
 from octavo_operator.work_queue import RetryLater
-from octavo_operator.writer import Outcome
 
 
 class GatewayAccess(Protocol):

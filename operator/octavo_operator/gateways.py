@@ -1,12 +1,17 @@
 """The namespaces' gateways in the cluster: observe from the caches, write."""
 
+import logging
+
 from octavo_api.names import GATEWAY_NAME
+from octavo_operator.attempts import Attempts, Outcome
 from octavo_operator.children import Children
 from octavo_operator.gateway_seen import GatewaySeen, Neighbour
 from octavo_operator.observed import GatewayDefaults, GatewayKey, Manifest
 from octavo_operator.ownership import Ownership, gateway_ownership
 from octavo_operator.verdict import Verdict
-from octavo_operator.writer import Outcome, Writer
+from octavo_operator.writer import Writer, title
+
+log = logging.getLogger(__name__)
 
 
 class Gateways:
@@ -38,7 +43,12 @@ class Gateways:
         return tuple(sorted(now.values(), key=lambda item: (item.created, item.name)))
 
     async def execute(self, key: GatewayKey, manifests: tuple[Manifest, ...]) -> Outcome:
-        outcome = await self._writer.write(key, gateway_ownership, apply=manifests)
+        """Every write is tried, whatever happens to the one before."""
+        attempts = Attempts()
+        for manifest in manifests:
+            log.info("%s: apply %s", key, title(manifest))
+            await attempts.make(title(manifest), self._writer.apply(manifest, gateway_ownership))
+        outcome = attempts.outcome
         self._refused.pop(key.namespace, None)
         for refusal in outcome.refusals[:1]:
             self._refused[key.namespace] = Verdict(

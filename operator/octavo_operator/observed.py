@@ -8,9 +8,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from octavo_api.names import CONTAINER_NAME, GATEWAY_NAME, LABEL_REVISION, Reason
+from octavo_api.names import (
+    ANNOTATION_DELETION_COST,
+    ANNOTATION_DRAINING,
+    CONTAINER_NAME,
+    DELETION_COST_RELEASED,
+    GATEWAY_NAME,
+    LABEL_REVISION,
+    Reason,
+)
 from octavo_api.service_status import ServiceStatus
 from octavo_api.spec import InferenceService
+from octavo_operator.gateway_reports import GatewayReport
 from octavo_operator.gateway_seen import GatewaySeen
 
 Manifest = dict[str, Any]
@@ -97,6 +106,12 @@ class EnginePod:
     created: datetime
     ready: bool
     deleting: bool
+    uid: str = ""
+    lapsed: bool = False
+    """It runs and is not ready, but has been so since its container started: it may still hold requests."""
+    draining_since: datetime | None = None
+    released: bool = False
+    """It has drained, or there was nothing to wait for: its Deployment may do without it."""
     unschedulable: str = ""
     """The scheduler's own words; empty when the pod has a node."""
     waiting_reason: str = ""
@@ -106,6 +121,15 @@ class EnginePod:
     ended: Ended | None = None
     """The container's last end, also when it has been started again since."""
 
+    @property
+    def is_live(self) -> bool:
+        """Counted by its ReplicaSet."""
+        return not self.deleting and self.phase not in ("Succeeded", "Failed")
+
+    @property
+    def is_serving(self) -> bool:
+        return self.ready or self.lapsed
+
     @staticmethod
     def from_manifest(raw: Mapping[str, Any]) -> "EnginePod":
         meta, status = raw["metadata"], raw.get("status") or {}
@@ -114,13 +138,22 @@ class EnginePod:
         engine = _engine_container(status)
         state = engine.get("state") or {}
         waiting = state.get("waiting") or {}
+        created = datetime.fromisoformat(meta["creationTimestamp"])
+        annotations = meta.get("annotations") or {}
+        draining = annotations.get(ANNOTATION_DRAINING)
+        ready = conditions.get("Ready", {})
         return EnginePod(
             name=meta["name"],
             revision=(meta.get("labels") or {}).get(LABEL_REVISION, ""),
             phase=status.get("phase", "Pending"),
-            created=datetime.fromisoformat(meta["creationTimestamp"]),
-            ready=conditions.get("Ready", {}).get("status") == "True",
+            created=created,
+            ready=ready.get("status") == "True",
             deleting="deletionTimestamp" in meta,
+            uid=meta.get("uid", ""),
+            lapsed=_has_lapsed(ready, state),
+            draining_since=None if draining is None else _time(draining, created),
+            released=draining is not None
+            and annotations.get(ANNOTATION_DELETION_COST) == str(DELETION_COST_RELEASED),
             unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else "",
             waiting_reason=waiting.get("reason", ""),
             waiting_message=waiting.get("message", ""),
@@ -128,6 +161,23 @@ class EnginePod:
             restarts=engine.get("restartCount", 0),
             ended=_ended(state) or _ended(engine.get("lastState") or {}),
         )
+
+
+def _time(text: str, otherwise: datetime) -> datetime:
+    """Anybody may write an annotation: one that is no time counts from `otherwise`."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return otherwise
+    return time if time.tzinfo is not None else otherwise
+
+
+def _has_lapsed(ready: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
+    """The kubelet writes Ready=False before the container starts, and again only after it was True."""
+    started, changed = (state.get("running") or {}).get("startedAt"), ready.get("lastTransitionTime")
+    if ready.get("status") == "True" or not started or not changed:
+        return False
+    return datetime.fromisoformat(changed) > datetime.fromisoformat(started)
 
 
 def _engine_container(status: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -186,6 +236,10 @@ class EngineDeployment:
         )
 
     @property
+    def uid(self) -> str:
+        return str(self.manifest["metadata"]["uid"])
+
+    @property
     def is_available(self) -> bool:
         return self.current and self.updated_replicas >= self.replicas <= self.available_replicas
 
@@ -223,4 +277,14 @@ class Observed:
     fresh_token: str = ""
     """Random, for the case that the Secret has to be made; an input, so that plans stay repeatable."""
     gateway: GatewaySeen = field(default_factory=GatewaySeen)
+    gateway_reports: tuple[GatewayReport, ...] | None = None
+    """What the running gateway pods say; None when they were not asked, because nothing drains."""
     defaults: OperatorDefaults = field(default_factory=lambda: OperatorDefaults(engine_image=""))
+
+    def pods_of(self, deployment: EngineDeployment) -> tuple[EnginePod, ...]:
+        return tuple(pod for pod in self.pods if pod.revision == deployment.revision)
+
+    def has_pods(self, deployment: EngineDeployment) -> bool:
+        """Or is about to have. One that has none is history, unless it is the wanted one."""
+        is_scaled = deployment.replicas > 0 or deployment.existing_replicas > 0
+        return is_scaled or any(pod.is_live for pod in self.pods_of(deployment))

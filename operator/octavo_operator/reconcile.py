@@ -6,11 +6,11 @@ from typing import Protocol
 
 from octavo_api.api_server import ApiError
 from octavo_api.service_status import ServiceStatus
+from octavo_operator.attempts import Outcome
 from octavo_operator.observed import ObjectKey, Observed
 from octavo_operator.plan import Plan, plan
 from octavo_operator.status import status_of
 from octavo_operator.work_queue import RetryLater
-from octavo_operator.writer import Outcome
 
 
 class ClusterAccess(Protocol):
@@ -38,8 +38,8 @@ async def _reconcile(
     if not observed.exists or observed.deleting:
         return None
     todo = plan(observed, now)
-    if todo.delete:
-        # The caches may be late, and what is deleted stays so: decide again on what is there now.
+    if todo.takes_away:
+        # The caches may be late, and what is gone stays so: decide again on what is there now.
         observed = await cluster.observe(key, fresh=True)
         todo = plan(observed, now)
     outcome = await cluster.execute(observed, todo)

@@ -1,33 +1,209 @@
-"""Which revisions should exist, and with how many replicas.
+"""Which revisions should have how many pods, and which share of the requests. Pure.
 
-Today there is one way: surge. The new revision comes up beside the old one, both serve while they can, and
-the old one goes when the new one is available. Shares of traffic and steps will be decided here too.
+A strategy is a function from a frozen view of the revisions to a Rollout. There is one so far, surge. It only
+sets targets: how a pod that is too many leaves without a lost request is decided in drain.
+
+Every rule reads the state and no history, so that an operator that was killed goes on where it stood.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 
-from octavo_operator.observed import EngineDeployment
+from octavo_api.spec import InferenceService
+from octavo_operator.observed import EngineDeployment, EnginePod
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionView:
+    """One revision's Deployment and pods, without those that are being deleted already."""
+
+    name: str
+    created: datetime
+    replicas: int
+    """As its Deployment says now; its pods may be more or fewer for a moment."""
+    pods: int = 0
+    draining: int = 0
+    ready: int = 0
+    """Ready and not draining: where new requests can go."""
+    serving: int = 0
+    """As `ready`, with pods whose readiness has lapsed: a busy engine may miss a probe and is no dead one."""
+    draining_serving: int = 0
+    """The same among the draining ones, which can be called back."""
+
+    @property
+    def size(self) -> int:
+        return max(self.replicas, self.pods)
+
+    @property
+    def kept(self) -> int:
+        return self.size - self.draining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutView:
+    desired: int
+    update: str | None
+    """The wanted revision; None while it is not known."""
+    max_surge: int = 1
+    max_unavailable: int = 0
+    paused: bool = False
+    revisions: tuple[RevisionView, ...] = ()
+
+    @property
+    def least_available(self) -> int:
+        return max(0, self.desired - self.max_unavailable)
+
+    @property
+    def most_pods(self) -> int:
+        return self.desired + self.max_surge
+
+    @property
+    def standing(self) -> RevisionView | None:
+        """The wanted revision, once its Deployment exists."""
+        return next((item for item in self.revisions if item.name == self.update), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    keep: tuple[EngineDeployment, ...] = ()
-    """Older revisions that go on serving for now; they stay as they are."""
-    retire: tuple[EngineDeployment, ...] = ()
+    targets: Mapping[str, int] = field(default_factory=dict)
+    """Revision -> pods that are to stay or come. The wanted revision is absent while it may not start."""
+    weights: Mapping[str, int] = field(default_factory=dict)
+    """Revision -> percent of the requests; they add up to 100 when there is any revision."""
 
 
-def surge(deployments: Iterable[EngineDeployment], update: str | None, replicas: int) -> Rollout:
-    """`update` is the wanted revision, None while it is not known: then nothing may go."""
-    standing = [item for item in deployments if not item.deleting]
-    old = tuple(item for item in standing if item.revision != update)
-    if update is None:
-        return Rollout(keep=old)
-    new = next((item for item in standing if item.revision == update), None)
-    if new is not None and new.replicas == replicas and new.is_available:
-        return Rollout(retire=old)
-    # A change of mind during a rollout leaves two older revisions: the one that serves more stays.
-    serving = max(old, key=lambda item: (item.available_replicas, item.created), default=None)
-    if serving is None or (serving.available_replicas == 0 and new is not None):
-        return Rollout(retire=old)
-    return Rollout(keep=(serving,), retire=tuple(item for item in old if item is not serving))
+def rollout_view(
+    service: InferenceService,
+    update: str | None,
+    deployments: Iterable[EngineDeployment],
+    pods: Iterable[EnginePod],
+) -> RolloutView:
+    pods = tuple(pod for pod in pods if pod.is_live)
+    return RolloutView(
+        desired=service.replicas,
+        update=update,
+        max_surge=service.rollout.max_surge,
+        max_unavailable=service.rollout.max_unavailable,
+        paused=service.rollout.paused,
+        revisions=tuple(
+            _revision_view(deployment, [pod for pod in pods if pod.revision == deployment.revision])
+            for deployment in deployments
+            if not deployment.deleting
+        ),
+    )
+
+
+def _revision_view(deployment: EngineDeployment, pods: list[EnginePod]) -> RevisionView:
+    staying = [pod for pod in pods if pod.draining_since is None]
+    return RevisionView(
+        name=deployment.revision,
+        created=deployment.created,
+        replicas=deployment.replicas,
+        pods=len(pods),
+        draining=len(pods) - len(staying),
+        ready=sum(pod.ready for pod in staying),
+        serving=sum(pod.is_serving for pod in staying),
+        draining_serving=sum(pod.is_serving for pod in pods) - sum(pod.is_serving for pod in staying),
+    )
+
+
+def surge(view: RolloutView) -> Rollout:
+    """The wanted revision grows within desired + maxSurge; the old shrinks as the wanted one becomes ready.
+
+    The old revision covers what the wanted one does not yet. When a third is asked for half-way, the one that
+    serves most stays, the other is drained, and only then the third begins.
+    """
+    new = view.standing
+    if new is None or view.paused:
+        targets = _hold(view)
+        if new is None and view.update is not None and not view.paused:
+            targets[view.update] = view.most_pods - sum(targets.values()) if len(targets) < 2 else 0
+    else:
+        targets = _replace(view, new)
+    if view.update in targets:
+        targets[view.update] = min(targets[view.update], view.desired)
+    targets = _within_surge(view, targets)
+    return Rollout(targets=targets, weights=_weights(view))
+
+
+def _replace(view: RolloutView, new: RevisionView) -> dict[str, int]:
+    old = [item for item in view.revisions if item is not new and item.size > 0]
+    # What serves nobody only takes room, perhaps the very accelerator that the wanted revision waits for.
+    alive = [item for item in old if item.serving + item.draining_serving > 0]
+    targets = dict.fromkeys((item.name for item in old), 0)
+    if alive:
+        stays = max(alive, key=lambda item: (item.serving, -item.created.timestamp()))
+        leaving = [item for item in alive if item is not stays]
+        targets[stays.name] = _cover([stays], view.least_available, new)
+        targets |= _allot(_cover(leaving, view.least_available, new, stays), leaving)
+        if new.size == 0 and any(targets[item.name] for item in leaving):
+            return targets | {new.name: 0}
+    # Never at the cost of what it serves with already.
+    room = max(view.most_pods - sum(targets.values()), min(new.ready, view.desired))
+    return targets | {new.name: min(room, view.desired)}
+
+
+def _cover(items: list[RevisionView], needed: int, *others: RevisionView) -> int:
+    """How many pods `items` keep beside `others`, so that `needed` are available.
+
+    Pods go when others are ready, and come back only when others have ceased to serve: a lapse moves nothing.
+    """
+    least = needed - sum(item.serving for item in others)
+    most = needed - sum(item.ready for item in others)
+    return max(0, least, min(most, sum(item.kept for item in items)))
+
+
+def _hold(view: RolloutView) -> dict[str, int]:
+    """Nothing starts and nothing goes, but a change of scale applies to what serves."""
+    holders = [item for item in view.revisions if item.size > 0]
+    if not holders and view.paused and view.revisions:
+        # Back from zero: the wanted revision if it has been there before, else the last that was.
+        holders = [view.standing or max(view.revisions, key=lambda item: item.created)]
+    kept = sum(item.kept for item in holders)
+    if len(holders) > 1 and view.least_available <= kept <= view.most_pods:
+        return {item.name: item.kept for item in holders}
+    targets = _allot(view.desired, holders)
+    if holders:
+        most_ready = max(holders, key=lambda item: (item.ready, item.kept))
+        targets[most_ready.name] += view.desired - sum(targets.values())
+    return targets
+
+
+def _allot(total: int, items: Iterable[RevisionView]) -> dict[str, int]:
+    """At most `total` pods shared out: first to those that are ready, then to those that can be."""
+    by_ready = sorted(items, key=lambda item: (-item.ready, item.created))
+    targets = dict.fromkeys((item.name for item in by_ready), 0)
+    ready = [(item, item.ready) for item in by_ready]
+    kept = [(item, item.kept) for item in by_ready]
+    called_back = [(item, item.size) for item in by_ready]
+    for item, most in (*ready, *kept, *called_back):
+        more = min(most - targets[item.name], total - sum(targets.values()))
+        targets[item.name] += max(0, more)
+    return targets
+
+
+def _within_surge(view: RolloutView, targets: Mapping[str, int]) -> dict[str, int]:
+    """Growth waits for room: pods that drain still take theirs."""
+    sizes = {item.name: item.size for item in view.revisions}
+    room = max(0, view.most_pods - sum(sizes.values()))
+    bounded = {}
+    for name, target in targets.items():
+        size = sizes.get(name, 0)
+        bounded[name] = min(target, size + room)
+        room -= max(0, bounded[name] - size)
+    return bounded
+
+
+def _weights(view: RolloutView) -> dict[str, int]:
+    """By ready pods; while there are none, whoever comes nearest to serving has all."""
+    ready = {item.name: item.ready for item in view.revisions if item.ready > 0}
+    if not ready:
+        nearest = max(view.revisions, key=lambda item: (item.serving, item.kept), default=None)
+        name = nearest.name if nearest is not None and nearest.kept > 0 else view.update
+        return {name: 100} if name is not None else {}
+    total = sum(ready.values())
+    shares = {name: 100 * count // total for name, count in ready.items()}
+    by_remainder = sorted(ready, key=lambda name: (-(100 * ready[name] % total), name))
+    for name in by_remainder[: 100 - sum(shares.values())]:
+        shares[name] += 1
+    return shares

@@ -9,13 +9,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from octavo_api.names import LABEL_SERVICE, ConditionType, Reason
-from octavo_api.service_status import Condition, ConditionStatus, ServiceStatus
+from octavo_api.service_status import Condition, ConditionStatus, RevisionStatus, ServiceStatus
 from octavo_api.spec import InferenceService
 from octavo_operator.diagnosis import Finding, diagnose, last_failure
+from octavo_operator.drain import Draining, told
 from octavo_operator.gateway_status import gateway_ready
 from octavo_operator.observed import EngineDeployment, Observed, Refusal, Resolving, Unresolved
 from octavo_operator.plan import Plan
 from octavo_operator.verdict import MESSAGE_LIMIT, Verdict
+
+# As the CRD bounds the list; more revisions with pods than that would take as many changes within one drain.
+MOST_REVISIONS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,8 @@ class Situation:
     revision: str
     commit: str | None
     old: tuple[EngineDeployment, ...]
+    """Other revisions that have pods, or are about to have."""
+    leaving: tuple[Draining, ...]
     unresolved: Resolving | Unresolved | None
     finding: Finding | None
     gateway: Verdict
@@ -47,7 +53,12 @@ class Situation:
             and self.update.is_available
             and self.update.replicas == self.service.replicas
             and not self.old
+            and not self.leaving
         )
+
+    @property
+    def is_held_back(self) -> bool:
+        return self.service.rollout.paused and (self.update is None or bool(self.old))
 
 
 def status_of(observed: Observed, todo: Plan, refusals: tuple[Refusal, ...], now: datetime) -> ServiceStatus:
@@ -59,7 +70,8 @@ def status_of(observed: Observed, todo: Plan, refusals: tuple[Refusal, ...], now
     serving = max(ready, key=lambda item: (item.is_available, item.ready_replicas), default=None)
     status = ServiceStatus(
         observed_generation=observed.generation,
-        replicas=sum(item.existing_replicas for item in everything),
+        # An autoscaler that reads more than it asked for, because of a surge, would ask for more again.
+        replicas=min(sum(item.existing_replicas for item in everything), observed.service.replicas),
         ready_replicas=sum(item.ready_replicas for item in everything),
         updated_replicas=update.existing_replicas if update else 0,
         available_replicas=sum(item.available_replicas for item in everything),
@@ -67,6 +79,7 @@ def status_of(observed: Observed, todo: Plan, refusals: tuple[Refusal, ...], now
         url=f"{'https' if observed.defaults.gateway.tls_secret else 'http'}://{observed.key.name}.{observed.key.namespace}.svc",
         current_revision=serving.revision if serving else "",
         update_revision=situation.revision,
+        revisions=_revisions(situation, todo),
         model_commit=situation.commit or "",
         last_failure=last_failure(observed.pods) or observed.status.last_failure,
     )
@@ -78,16 +91,33 @@ def _situation(
 ) -> Situation:
     revision = todo.revision.hash8 if todo.revision else ""
     update = next((item for item in observed.deployments if item.revision == revision), None)
+    old = tuple(item for item in observed.deployments if item is not update and observed.has_pods(item))
+    is_unstarted = update is None and service.rollout.paused
     return Situation(
         service=service,
         update=update,
         revision=revision,
         commit=todo.revision.commit if todo.revision else None,
-        old=tuple(item for item in observed.deployments if item is not update),
+        old=old,
+        leaving=todo.leaving,
         unresolved=todo.unresolved,
-        finding=None if todo.unresolved else diagnose(update, observed.pods),
+        finding=None if todo.unresolved or is_unstarted else diagnose(update, observed.pods),
         gateway=gateway_ready(observed.gateway, service.name),
         refusals=refusals,
+    )
+
+
+def _revisions(at: Situation, todo: Plan) -> tuple[RevisionStatus, ...]:
+    standing = [item for item in (at.update, *at.old) if item is not None]
+    standing.sort(key=lambda item: item.created, reverse=True)
+    return tuple(
+        RevisionStatus(
+            name=item.revision,
+            weight_percent=todo.rollout.weights.get(item.revision, 0),
+            replicas=item.existing_replicas,
+            ready_replicas=item.ready_replicas,
+        )
+        for item in standing[:MOST_REVISIONS]
     )
 
 
@@ -118,7 +148,7 @@ def _ready(at: Situation, *parts: Verdict) -> Verdict:
         weak = (Reason.NO_READY_REPLICAS, Reason.MODEL_RESOLVED)
         return min(troubles, key=lambda part: (part.reason in weak, part.status == "Unknown"))
     if not at.is_complete:
-        return Verdict("Unknown", Reason.NEW_REVISION, _progressing(at).message)
+        return replace(_progressing(at), status="Unknown")
     if at.service.replicas == 0:
         return Verdict("True", Reason.SCALED_TO_ZERO, "spec.replicas is 0, as asked for")
     names = ", ".join(at.service.served_names)
@@ -141,10 +171,15 @@ def _progressing(at: Situation) -> Verdict:
         return Verdict("True", Reason.ROLLOUT_COMPLETE, f"{_counts(at)} available")
     if at.update is not None and at.update.deadline_exceeded:
         return Verdict("False", Reason.PROGRESS_DEADLINE_EXCEEDED, _deadline(at))
-    if at.old:
-        beside = ", ".join(item.revision for item in at.old)
-        return Verdict("True", Reason.NEW_REVISION, f"{_counts(at)} available; beside revision {beside}")
-    return Verdict("True", Reason.SCALING, f"{_counts(at)} available")
+    beside = f"; beside revision {', '.join(item.revision for item in at.old)}" if at.old else ""
+    message = f"{_counts(at)} available{beside}{told(at.leaving)}"
+    if at.is_held_back:
+        return Verdict("Unknown", Reason.ROLLOUT_PAUSED, f"{message}; {_paused(at)}")
+    return Verdict("True", Reason.NEW_REVISION if at.old else Reason.SCALING, message)
+
+
+def _paused(at: Situation) -> str:
+    return f"spec.rollout.paused holds revision {at.revision} back; set it to false to go on"
 
 
 def _model_ready(at: Situation) -> Verdict:
@@ -165,7 +200,7 @@ def _model_ready(at: Situation) -> Verdict:
         return Verdict("True", Reason.MODEL_RESOLVED, f"{name} is not loaded: spec.replicas is 0")
     if finding is not None and finding.part == "Model":
         return Verdict("Unknown", finding.reason, finding.message)
-    reason = Reason.MODEL_RESOLVED if at.commit else Reason.LOADING_WEIGHTS
+    reason = Reason.MODEL_RESOLVED if at.commit or at.finding is None else Reason.LOADING_WEIGHTS
     return Verdict("Unknown", reason, f"{name}: no engine has read it yet")
 
 
@@ -177,6 +212,11 @@ def _engine_ready(at: Situation) -> Verdict:
         return Verdict("Unknown", Reason.WAITING_FOR_MODEL, "the engine starts when the model is resolved")
     if at.finding is None and at.service.replicas == 0:
         return Verdict("True", Reason.SCALED_TO_ZERO, "spec.replicas is 0, as asked for")
+    if at.finding is None and at.is_held_back and at.update is None:
+        return Verdict("Unknown", Reason.ROLLOUT_PAUSED, _paused(at))
+    if at.finding is None and at.ready_of_update == 0:
+        message = f"{_counts(at)} ready; it starts when an older revision has made room"
+        return Verdict("Unknown", Reason.NEW_REVISION, message)
     if at.finding is None:
         return Verdict("True", Reason.WARMED_UP, f"{_counts(at)} warmed up")
     if at.finding.part == "Engine" and at.finding.failed:

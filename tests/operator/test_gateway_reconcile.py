@@ -90,7 +90,7 @@ async def test_services_hear_when_the_gateway_is_ready_and_when_it_is_not(fake: 
     await fake.visit_gateway()
     await fake.visit()
     assert fake.condition("GatewayReady") == ("Unknown", "GatewayStarting")
-    fake.server.make_pods_ready()
+    fake.world.step()
     assert await fake.visit_gateway() == [KEY]
     await fake.visit()
     assert fake.condition("GatewayReady") == ("True", "GatewayReady")

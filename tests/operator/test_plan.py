@@ -4,11 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from operator_builders import NOW, live, observed, revision, service
+from operator_builders import NOW, deployment, live, observed, pod, revision, service
 
 from octavo_api.names import Reason
 from octavo_api.spec import InferenceService
 from octavo_operator.drift import stamped
+from octavo_operator.gateway_reports import EndpointReport, GatewayReport
 from octavo_operator.observed import (
     EngineDeployment,
     GatewayDefaults,
@@ -19,7 +20,7 @@ from octavo_operator.observed import (
     Resolving,
     Unresolved,
 )
-from octavo_operator.plan import Plan, plan
+from octavo_operator.plan import Plan, Scale, plan
 from octavo_operator.render import children
 
 
@@ -102,11 +103,77 @@ def test_a_changed_model_comes_up_beside_the_old_one() -> None:
     assert todo.delete == ()
 
 
-def test_the_replaced_revision_is_deleted_and_the_reason_says_so() -> None:
-    old, new = converged(service()), converged(service(model={"uri": "hf://org/new"}))
-    todo = plan(replace(new, deployments=(*old.deployments, *new.deployments)), NOW)
-    assert todo.delete == old.deployments
-    assert todo.reasons == (f"delete Deployment {old.deployments[0].name}: its revision is replaced",)
+def with_old_revision(*, replicas: int, limit: int = 3) -> tuple[Observed, EngineDeployment]:
+    """A converged service that has rolled from another model, whose pods are gone."""
+    new = converged(service(model={"uri": "hf://org/new"}, rollout={"revisionHistoryLimit": limit}))
+    old = deployment(service(), replicas=replicas)
+    return replace(new, deployments=(old, *new.deployments)), old
+
+
+def test_the_replaced_revision_stays_as_history_without_pods() -> None:
+    seen, old = with_old_revision(replicas=1)
+    todo = plan(seen, NOW)
+    assert (todo.scale, todo.delete) == ((Scale(deployment=old, replicas=0),), ())
+    seen, _ = with_old_revision(replicas=0)
+    assert plan(seen, NOW).reasons == ()
+
+
+def test_history_beyond_its_limit_is_deleted_and_the_reason_says_so() -> None:
+    seen, old = with_old_revision(replicas=0, limit=0)
+    todo = plan(seen, NOW)
+    assert todo.delete == (old,) and todo.takes_away
+    assert todo.reasons == (f"delete Deployment {old.name}: spec.rollout.revisionHistoryLimit",)
+
+
+def test_paused_or_unresolved_no_history_is_deleted() -> None:
+    seen, _ = with_old_revision(replicas=0, limit=0)
+    paused = {"paused": True, "revisionHistoryLimit": 0}
+    assert plan(replace(seen, service=service(rollout=paused, replicas=0)), NOW).delete == ()
+    nowhere = service(model={"uri": "hf://org/nope"}, rollout={"revisionHistoryLimit": 0})
+    assert plan(replace(seen, service=nowhere, resolution=Resolving("asking")), NOW).delete == ()
+
+
+def test_going_back_uses_the_old_revision_again() -> None:
+    seen, old = with_old_revision(replicas=0)
+    (applied_again,) = plan(replace(seen, service=service()), NOW).apply
+    assert (applied_again["metadata"]["name"], applied_again["spec"]["replicas"]) == (old.name, 1)
+
+
+def test_a_victim_is_marked_first_and_its_replica_taken_when_the_release_was_seen() -> None:
+    seen = converged(service(replicas=2))
+    name = seen.deployments[0].revision
+    kept = pod(name, name="a", ready=True)
+
+    def todo(**victim: Any) -> Plan:
+        report = EndpointReport(uid="uid-b", draining="draining" in victim, in_flight=victim.pop("busy", 0))
+        pods = (kept, pod(name, name="b", ready=True, **victim))
+        gateways = (GatewayReport(pod="g", synced=True, endpoints={"b": report}),)
+        return plan(replace(seen, service=service(), pods=pods, gateway_reports=gateways), NOW)
+
+    first, busy = todo(busy=2), todo(draining=NOW, busy=2)
+    released, seen_released = todo(draining=NOW), todo(draining=NOW, released=True)
+    assert [item.released for item in first.marks] == [False]
+    assert [event.reason for event in first.events] == ["DrainStarted"]
+    assert (busy.marks, busy.requeue_after) == ((), timedelta(seconds=0.5))
+    assert [item.released for item in released.marks] == [True] and released.requeue_after == timedelta(0)
+    assert first.apply == busy.apply == released.apply == ()
+    assert [manifest["spec"]["replicas"] for manifest in seen_released.apply] == [1]
+    assert all(plan.takes_away for plan in (first, released, seen_released)) and not busy.takes_away
+
+
+def test_a_pod_that_is_wanted_again_is_called_back() -> None:
+    seen = converged(service())
+    draining = pod(seen.deployments[0].revision, ready=True, draining=NOW)
+    todo = plan(replace(seen, pods=(draining,)), NOW)
+    assert (todo.call_back, todo.marks, todo.apply) == ((draining,), (), ())
+
+
+def test_a_rollout_is_told_once_as_it_begins() -> None:
+    seen = converged(service())
+    ready = pod(seen.deployments[0].revision, ready=True)
+    todo = plan(replace(seen, pods=(ready,), service=service(model={"uri": "hf://org/new"})), NOW)
+    assert [event.reason for event in todo.events] == ["RolloutStarted"]
+    assert plan(seen, NOW).events == ()
 
 
 def test_an_unresolved_model_keeps_what_runs_and_is_asked_for_again() -> None:

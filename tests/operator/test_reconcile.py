@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from fake_cluster import KEY, FakeCluster, Killed
+from fake_cluster import KEY, FakeCluster
 
 from octavo_api.api_server import (
     DEPLOYMENTS,
@@ -34,7 +35,8 @@ async def test_a_new_service_is_served_and_ready() -> None:
     async with cluster() as fake:
         await fake.settle()
         kinds = sorted(kind for kind, name, _ in fake.end_state() if name != "octavo-gateway")
-        assert kinds == ["Deployment", "InferenceService", "PodDisruptionBudget", "Secret", "Service"]
+        own = ["Deployment", "InferenceService", "Pod", "PodDisruptionBudget", "Secret", "Service"]
+        assert kinds == own
         assert fake.condition("Ready") == ("True", "Ready")
 
 
@@ -82,27 +84,60 @@ async def test_a_new_model_replaces_the_old_one_after_it_is_ready() -> None:
         fake.write_service(model={"uri": "file:///b"})
         await fake.visit()
         await fake.visit()
-        assert len(fake.server.of_kind("Deployment")) == 2
+        assert fake.world.available() == 1
         assert fake.condition("Available") == ("True", "Available")
         await fake.settle()
-        (new,) = fake.server.of_kind("Deployment")
-        assert new["metadata"]["name"] != old["metadata"]["name"]
+        old, new = sorted(fake.server.of_kind("Deployment"), key=lambda item: item["spec"]["replicas"])
+        assert (old["spec"]["replicas"], new["spec"]["replicas"]) == (0, 1)
+        assert "/b" in str(new["spec"])
         assert fake.condition("Ready") == ("True", "Ready")
+        assert fake.server.events == ["RolloutStarted", "DrainStarted"]
 
 
-async def test_nothing_is_deleted_on_the_word_of_a_late_cache() -> None:
+async def test_nothing_drains_on_the_word_of_a_late_cache() -> None:
     async with cluster() as fake:
         await fake.settle()
         fake.write_service(model={"uri": "file:///b"})
         await fake.visit()
-        fake.server.make_pods_ready()
+        fake.world.step()
+        fake.world.step()
         await fake.caches_are_current()
         # The new revision breaks, and the news has not reached the cache.
-        for item in fake.server.of_kind("Deployment"):
-            if item["metadata"]["creationTimestamp"] and "/b" in str(item["spec"]):
-                item["status"]["availableReplicas"] = 0
+        young = fake.world.pods()[-1]
+        young["status"]["conditions"][0]["status"] = "False"
         await fake.visit()
-        assert len(fake.server.of_kind("Deployment")) == 2
+        assert not any("annotations" in pod["metadata"] for pod in fake.world.pods())
+
+
+async def test_a_scale_down_waits_for_the_least_loaded_pod_and_cuts_nothing() -> None:
+    async with cluster(replicas=3) as fake:
+        for number in range(2):
+            fake.world.add_gateway(f"gateway-{number}")
+        await fake.settle()
+        names = [pod["metadata"]["name"] for pod in fake.world.pods()]
+        fake.world.in_flight = {names[0]: 3, names[1]: 2, names[2]: 5}
+        fake.write_service(replicas=2)
+        assert await fake.visit() == 0.5
+        assert "draining pod" in str(fake.service["status"]) and "in flight" in str(fake.service["status"])
+        await fake.settle()
+        assert [pod["metadata"]["name"] for pod in fake.world.pods()] == [names[0], names[2]]
+        assert fake.world.cut == []
+        assert fake.server.events == ["DrainStarted"]
+
+
+async def test_requests_that_outlast_the_drain_are_told() -> None:
+    async with cluster() as fake:
+        fake.world.add_gateway("gateway-0")
+        await fake.settle()
+        fake.world.in_flight = {fake.world.pods()[0]["metadata"]["name"]: 1000}
+        fake.write_service(replicas=0)
+        await fake.visit()
+        await fake.visit()
+        assert len(fake.world.pods()) == 1
+        fake.later = timedelta(seconds=301)
+        await fake.settle()
+        assert fake.world.pods() == []
+        assert fake.server.events == ["DrainStarted", "DrainTimedOut"]
 
 
 async def test_an_upgraded_operator_writes_nothing() -> None:
@@ -113,29 +148,6 @@ async def test_an_upgraded_operator_writes_nothing() -> None:
         await fake.restart()
         await fake.visit()
         assert fake.server.writes == before
-
-
-async def test_an_operator_killed_after_any_write_leads_to_the_same_end() -> None:
-    async def story(dies_after: int | None) -> tuple[list[Any], int]:
-        """Create, then change the model; killed once, after that many writes."""
-        fake = FakeCluster()
-        fake.server.dies_after = dies_after
-        await fake.start()
-        for model in ("file:///a", "file:///b"):
-            fake.write_service(model={"uri": model})
-            try:
-                await fake.settle()
-            except Killed:
-                fake.server.dies_after = None
-                await fake.restart()
-                await fake.settle()
-        await fake.stop()
-        return fake.end_state(), len(fake.server.writes)
-
-    expected, num_writes = await story(None)
-    assert num_writes >= 8
-    for number in range(num_writes):
-        assert (await story(number))[0] == expected
 
 
 async def test_somebody_elses_service_of_the_same_name_is_never_touched() -> None:

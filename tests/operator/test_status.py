@@ -19,7 +19,7 @@ from operator_builders import (
 )
 
 from octavo_api.names import ConditionType, Reason
-from octavo_api.service_status import ServiceStatus
+from octavo_api.service_status import RevisionStatus, ServiceStatus
 from octavo_operator.observed import GatewayDefaults, Observed, Refusal, Resolving, Unresolved
 from octavo_operator.plan import plan
 from octavo_operator.status import status_of
@@ -58,6 +58,7 @@ def test_a_serving_service_is_ready_and_has_no_abnormal_condition() -> None:
         url="http://demo.team.svc",
         current_revision=HASH8,
         update_revision=HASH8,
+        revisions=(RevisionStatus(name=HASH8, weight_percent=100, replicas=1, ready_replicas=1),),
         model_commit=COMMIT,
     )
 
@@ -133,7 +134,7 @@ def test_during_a_rollout_the_old_revision_keeps_it_available() -> None:
         "Reconciling": ("True", "PodNotStarted"),
     }
     assert (made.current_revision, made.update_revision) == (HASH8, revision(new).hash8)
-    assert (made.replicas, made.updated_replicas, made.phase) == (2, 1, "Updating")
+    assert (made.replicas, made.updated_replicas, made.phase) == (1, 1, "Updating")
 
 
 def test_it_is_not_ready_before_the_old_revision_is_gone() -> None:

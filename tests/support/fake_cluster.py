@@ -1,4 +1,4 @@
-"""An API server in memory for the operator's reconcile; the cluster's own controllers are played by hand.
+"""An API server in memory for the operator's reconcile; FakeWorld plays the cluster's own controllers.
 
 It keeps what was applied, counts generations and versions, serves lists and watches, and can die after a
 given number of writes, as an operator that is killed there would see it.
@@ -8,12 +8,14 @@ import asyncio
 import base64
 import copy
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from octavo_api.api_server import INFERENCE_SERVICES, ApiError, Resource
-from octavo_api.names import GATEWAY_NAME
+from fake_world import FakeWorld
+
+from octavo_api.api_server import EVENTS, INFERENCE_SERVICES, ApiError, Resource
+from octavo_api.names import GATEWAY_NAME, LABEL_REVISION
 from octavo_operator.children import Children
 from octavo_operator.cluster import Cluster
 from octavo_operator.gateway_reconcile import reconcile_gateway
@@ -32,6 +34,7 @@ class FakeApiServer:
     def __init__(self) -> None:
         self.objects: dict[str, Manifest] = {}
         self.writes: list[str] = []
+        self.events: list[str] = []
         self.dies_after: int | None = None
         self.failures: dict[str, list[ApiError]] = {}
         """Kind -> answers to its next applies."""
@@ -64,10 +67,14 @@ class FakeApiServer:
             yield await queue.get()
 
     async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        if resource == EVENTS:
+            self._count_write("create Event")
+            self.events.append(manifest["reason"])
+            return manifest
         path = resource.path(namespace, manifest["metadata"]["name"])
         if path in self.objects:
             raise ApiError(409, "AlreadyExists", path)
-        self._count_write(f"create {manifest['kind']}")
+        self._count_write(f"create {resource.kind}")
         stored = copy.deepcopy(manifest)
         texts = stored.pop("stringData", {})
         stored["data"] = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
@@ -80,8 +87,16 @@ class FakeApiServer:
         if path.endswith("/status"):
             item = self.objects[path.removesuffix("/status")]
             item["status"] = copy.deepcopy(manifest["status"])
-            return self._changed(path.removesuffix("/status"))
+            return self.changed(path.removesuffix("/status"))
         return self.put(path, copy.deepcopy(manifest))
+
+    async def merge(self, path: str, manifest: Manifest, *, field_manager: str) -> Manifest:
+        if (before := self.objects.get(path)) is None:
+            raise ApiError(404, "NotFound", path)
+        if manifest["metadata"]["uid"] != before["metadata"]["uid"]:
+            raise ApiError(409, "Conflict", path)
+        self._count_write(f"merge {before['kind']}")
+        return self.put(path, _merged(before, manifest))
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
         self._count_write(f"delete {resource.kind}")
@@ -98,8 +113,10 @@ class FakeApiServer:
         before = self.objects.get(path)
         metadata = manifest["metadata"]
         if before is None:
-            metadata |= {"uid": f"uid-{next(self._versions)}", "generation": 1}
-            metadata["creationTimestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            number = next(self._versions)
+            metadata |= {"uid": f"uid-{number}", "generation": 1}
+            created = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(seconds=number)
+            metadata["creationTimestamp"] = created.strftime("%Y-%m-%dT%H:%M:%SZ")
         else:
             kept = {name: before["metadata"][name] for name in ("uid", "generation", "creationTimestamp")}
             metadata |= kept
@@ -107,14 +124,14 @@ class FakeApiServer:
             if manifest.get("spec") != before.get("spec"):
                 manifest["metadata"]["generation"] += 1
         self.objects[path] = manifest
-        return self._changed(path, "ADDED" if before is None else "MODIFIED")
+        return self.changed(path, "ADDED" if before is None else "MODIFIED")
 
     def remove(self, path: str) -> None:
         if path in self.objects:
-            self._changed(path, "DELETED")
+            self.changed(path, "DELETED")
             del self.objects[path]
 
-    def _changed(self, path: str, kind: str = "MODIFIED") -> Manifest:
+    def changed(self, path: str, kind: str = "MODIFIED") -> Manifest:
         item = self.objects[path]
         item["metadata"]["resourceVersion"] = str(next(self._versions))
         for plural, queue in self._watches:
@@ -132,25 +149,15 @@ class FakeApiServer:
     def _all(self, kind: str) -> list[Manifest]:
         return [item for item in self.objects.values() if item["kind"] == kind]
 
-    def make_pods_ready(self) -> None:
-        """The deployment controller, the scheduler and the kubelet, in one line."""
-        for path, item in self.objects.items():
-            if item["kind"] == "Deployment":
-                replicas = item["spec"]["replicas"]
-                names = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
-                status = {"observedGeneration": item["metadata"]["generation"]} | dict.fromkeys(
-                    names, replicas
-                )
-                if item.get("status") != status:
-                    item["status"] = status
-                    self._changed(path)
-
 
 class FakeCluster:
     """The operator's own Cluster and informers on a FakeApiServer; `restart` forgets what was in memory."""
 
     def __init__(self, server: FakeApiServer | None = None, **spec: Any) -> None:
         self.server = server or FakeApiServer()
+        self.world = FakeWorld(self.server)
+        self.later = timedelta()
+        """How far the operator's clock is ahead of ours."""
         self.commit: Resolution = Resolved("c" * 40)
         self.defaults = OperatorDefaults(engine_image="octavo/engine:1", model_root="/srv")
         self._informers: asyncio.Task[None] | None = None
@@ -177,7 +184,7 @@ class FakeCluster:
     async def start(self) -> None:
         self._children = Children(self.server, lambda _: None)
         hub = Hub(lambda *_: self.commit, _no_token, lambda _: None)
-        self._cluster = Cluster(self.server, self._children, hub, self.defaults)  # type: ignore[arg-type]
+        self._cluster = Cluster(self.server, self._children, hub, self.defaults, self.world.ask)  # type: ignore[arg-type]
         self._informers = asyncio.create_task(self._children.run())
         await self._children.synced()
 
@@ -192,7 +199,7 @@ class FakeCluster:
 
     async def visit(self, key: ObjectKey = KEY) -> float | None:
         await self.caches_are_current()
-        return await reconcile(key, self._cluster, datetime.now(UTC), 300.0)
+        return await reconcile(key, self._cluster, datetime.now(UTC) + self.later, 300.0)
 
     async def visit_gateway(self) -> list[ObjectKey]:
         """The services that are to be visited because of it."""
@@ -205,28 +212,43 @@ class FakeCluster:
         for _ in range(10):
             await asyncio.sleep(0)
 
-    async def settle(self) -> None:
-        """Let pods become ready, reconcile, and again, until nothing is written."""
-        for _ in range(10):
-            self.server.make_pods_ready()
+    async def settle(self, steps: int = 100) -> None:
+        """Let the world move on and reconcile, and again, until nothing changes."""
+        for _ in range(steps):
             before = len(self.server.writes)
+            has_moved = self.world.step()
             await self.visit_gateway()
             await self.visit()
-            if len(self.server.writes) == before:
+            if len(self.server.writes) == before and not has_moved:
                 return
         raise AssertionError(f"it does not settle: {self.server.writes}")
 
     def end_state(self) -> list[tuple[str, str, Any]]:
         """Everything but versions and times."""
-        return sorted(
-            (item["kind"], item["metadata"]["name"], _still(item)) for item in self.server.objects.values()
-        )
+        return sorted((item["kind"], _name(item), _still(item)) for item in self.server.objects.values())
+
+
+def _name(item: Manifest) -> str:
+    """Pods have names that nobody can foresee."""
+    is_pod = item["kind"] == "Pod"
+    return str(item["metadata"]["labels"].get(LABEL_REVISION) if is_pod else item["metadata"]["name"])
+
+
+def _merged(before: Manifest, change: Manifest) -> Manifest:
+    """A JSON merge patch, as in RFC 7386."""
+    merged = copy.deepcopy(before)
+    for name, value in change.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(merged.get(name) or {}, value) if isinstance(value, dict) else value
+    return merged
 
 
 def _still(item: Manifest) -> str:
     status = item.get("status", {})
-    conditions = [(one["type"], one["status"], one["reason"]) for one in status.get("conditions", ())]
-    return repr((item.get("spec"), item.get("rules"), conditions))
+    conditions = [(one["type"], one["status"], one.get("reason")) for one in status.get("conditions", ())]
+    return repr((item.get("spec"), item.get("rules"), conditions, item["metadata"].get("annotations")))
 
 
 def _selected(item: Manifest, selector: str) -> bool:

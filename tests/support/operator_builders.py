@@ -3,7 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from octavo_api.names import LABEL_REVISION, LABEL_SERVICE
+from octavo_api.names import (
+    ANNOTATION_DELETION_COST,
+    ANNOTATION_DRAINING,
+    DELETION_COST_DRAINING,
+    DELETION_COST_RELEASED,
+    LABEL_REVISION,
+    LABEL_SERVICE,
+)
 from octavo_api.spec import InferenceService
 from octavo_operator.gateway_seen import GatewaySeen, Neighbour
 from octavo_operator.observed import (
@@ -93,8 +100,17 @@ def raw_pod(of_revision: str, *, name: str = "demo-x", ready: bool = False, **co
     }
 
 
-def pod(of_revision: str, **fields: Any) -> EnginePod:
-    return EnginePod.from_manifest(raw_pod(of_revision, **fields))
+def pod(
+    of_revision: str, *, draining: datetime | None = None, released: bool = False, **fields: Any
+) -> EnginePod:
+    raw = raw_pod(of_revision, **fields)
+    if draining is not None:
+        cost = DELETION_COST_RELEASED if released else DELETION_COST_DRAINING
+        raw["metadata"]["annotations"] = {
+            ANNOTATION_DRAINING: draining.isoformat(),
+            ANNOTATION_DELETION_COST: str(cost),
+        }
+    return EnginePod.from_manifest(raw)
 
 
 def ended(code: int, message: str = "", reason: str = "Error") -> dict[str, Any]:

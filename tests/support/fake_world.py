@@ -1,0 +1,150 @@
+"""What a cluster does to Deployments by itself: pods come, become ready, and go; gateways look on."""
+
+from collections.abc import Iterable
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from octavo_api.api_server import PODS
+from octavo_api.names import (
+    ANNOTATION_DELETION_COST,
+    ANNOTATION_DRAINING,
+    GATEWAY_NAME,
+    LABEL_APP,
+    LABEL_REVISION,
+    LABEL_SERVICE,
+)
+from octavo_operator.gateway_reports import EndpointReport, GatewayPod, GatewayReport
+from octavo_operator.observed import Manifest
+
+if TYPE_CHECKING:
+    from fake_cluster import FakeApiServer
+
+
+class FakeWorld:
+    """`step` lets every controller act once. Requests of a draining pod end one a step."""
+
+    def __init__(self, server: "FakeApiServer") -> None:
+        self._server = server
+        self._serial = count(1)
+        self.in_flight: dict[str, int] = {}
+        self.broken: set[str] = set()
+        """Models, as in their uri, whose pods never become ready."""
+        self.cut: list[str] = []
+        """Pods that were deleted with requests in flight."""
+
+    def step(self) -> bool:
+        """Whether anything changed."""
+        before = [repr(item) for item in self._server.objects.values()]
+        for deployment in self._server.of_kind("Deployment"):
+            self._make_ready(deployment)
+            self._count_pods(deployment)
+            self._publish(deployment)
+        for deployment in self._server.of_gateway("Deployment"):
+            self._set_status(deployment, {"availableReplicas": deployment["spec"]["replicas"]})
+        is_draining = self._finish_requests()
+        return is_draining or before != [repr(item) for item in self._server.objects.values()]
+
+    def pods(self, deployment: Manifest | None = None) -> list[Manifest]:
+        revision = deployment and deployment["metadata"]["labels"][LABEL_REVISION]
+        engines = [pod for pod in self._server.of_kind("Pod") if LABEL_SERVICE in pod["metadata"]["labels"]]
+        return [pod for pod in engines if revision in (None, pod["metadata"]["labels"][LABEL_REVISION])]
+
+    def available(self) -> int:
+        """Pods that new requests can go to."""
+        return sum(is_ready(pod) and not is_draining(pod) for pod in self.pods())
+
+    def add_gateway(self, name: str) -> None:
+        labels = {LABEL_APP: GATEWAY_NAME}
+        pod = {"kind": "Pod", "metadata": {"namespace": "team", "name": name, "labels": labels}, "spec": {}}
+        pod["status"] = {"phase": "Running", "podIP": "10.0.0.1"}
+        self._server.put(PODS.path("team", name), pod)
+
+    async def ask(self, gateways: tuple[GatewayPod, ...]) -> tuple[GatewayReport, ...]:
+        endpoints = {
+            pod["metadata"]["name"]: EndpointReport(
+                uid=pod["metadata"]["uid"],
+                draining=is_draining(pod),
+                in_flight=self.in_flight.get(pod["metadata"]["name"], 0),
+            )
+            for pod in self.pods()
+        }
+        return tuple(GatewayReport(pod=pod.name, synced=True, endpoints=endpoints) for pod in gateways)
+
+    def _make_ready(self, deployment: Manifest) -> None:
+        for pod in self.pods(deployment):
+            if not is_ready(pod) and not any(model in str(deployment["spec"]) for model in self.broken):
+                pod["status"] = _status(ready=True)
+                self._server.changed(_path(pod))
+
+    def _count_pods(self, deployment: Manifest) -> None:
+        pods, replicas = self.pods(deployment), deployment["spec"]["replicas"]
+        for pod in sorted(pods, key=first_to_go)[: max(0, len(pods) - replicas)]:
+            if is_ready(pod) and self.in_flight.get(pod["metadata"]["name"]):
+                self.cut.append(pod["metadata"]["name"])
+            self._server.remove(_path(pod))
+        for _ in range(replicas - len(pods)):
+            name = f"{deployment['metadata']['name']}-{next(self._serial)}"
+            labels = dict(deployment["spec"]["template"]["metadata"]["labels"])
+            metadata = {"namespace": "team", "name": name, "labels": labels}
+            self._server.put(
+                PODS.path("team", name),
+                {"kind": "Pod", "metadata": metadata, "spec": {}, "status": _status(ready=False)},
+            )
+
+    def _publish(self, deployment: Manifest) -> None:
+        pods = self.pods(deployment)
+        ready = sum(is_ready(pod) for pod in pods)
+        status = {
+            "observedGeneration": deployment["metadata"]["generation"],
+            "replicas": len(pods),
+            "updatedReplicas": len(pods),
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+        }
+        self._set_status(deployment, status)
+
+    def _set_status(self, deployment: Manifest, status: dict[str, int]) -> None:
+        if deployment.get("status") != status:
+            deployment["status"] = status
+            self._server.changed(_path(deployment))
+
+    def _finish_requests(self) -> bool:
+        busy = [pod["metadata"]["name"] for pod in self.pods() if is_draining(pod)]
+        busy = [name for name in busy if self.in_flight.get(name)]
+        for name in busy:
+            self.in_flight[name] -= 1
+        return bool(busy)
+
+
+def is_ready(pod: Manifest) -> bool:
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in pod["status"]["conditions"])
+
+
+def is_draining(pod: Manifest) -> bool:
+    return ANNOTATION_DRAINING in (pod["metadata"].get("annotations") or {})
+
+
+def first_to_go(pod: Manifest) -> tuple[bool, int, int]:
+    """The ReplicaSet's order: not ready first, then by deletion cost, then the youngest."""
+    cost = int((pod["metadata"].get("annotations") or {}).get(ANNOTATION_DELETION_COST, 0))
+    return is_ready(pod), cost, -int(pod["metadata"]["name"].rpartition("-")[2])
+
+
+def _status(*, ready: bool) -> dict[str, Any]:
+    return {
+        "phase": "Running",
+        "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+        "containerStatuses": [{"name": "engine", "restartCount": 0, "state": {"running": {}}}],
+    }
+
+
+def _path(item: Manifest) -> str:
+    plural = {
+        "Pod": "/api/v1/namespaces/team/pods/",
+        "Deployment": "/apis/apps/v1/namespaces/team/deployments/",
+    }
+    return plural[item["kind"]] + str(item["metadata"]["name"])
+
+
+def names(pods: Iterable[Manifest]) -> list[str]:
+    return [pod["metadata"]["name"] for pod in pods]
