@@ -2,3 +2,5 @@
 
 `server` and `core` know each other only by `messages`, and neither imports torch.
 """
+
+__version__ = "0.1.0"

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn, Protocol
 
+from octavo_engine import __version__
 from octavo_engine.commands import check, drain, generate, serve
 
 EXIT_BAD_FLAGS = 64  # the number of errors.InvalidEngineConfig
@@ -67,7 +68,5 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _version() -> int:
-    from importlib.metadata import version
-
-    print(f"octavo {version('octavo')}")
+    print(f"octavo {__version__}")
     return 0

@@ -1,9 +1,9 @@
 """What engines must have in common to say the same tokens bit for bit, as one short string."""
 
 import hashlib
-from importlib.metadata import version
 from pathlib import Path
 
+from octavo_engine import __version__
 from octavo_engine.models.model_facts import ModelFacts
 from octavo_engine.models.model_identity import model_identity
 from octavo_kernels.native.build import library_name
@@ -21,7 +21,7 @@ def exactness(
     if native is None:
         return ""
     deciding = (
-        version("octavo"),
+        __version__,
         library_name(INSTRUCTION_SETS[-1]),  # names the kernels' sources, whatever this machine runs of them
         _arithmetic(native.instruction_set.name, facts.dtype),
         facts.dtype,

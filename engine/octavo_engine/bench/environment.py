@@ -2,9 +2,9 @@
 
 import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
+from octavo_engine import __version__
 from octavo_engine.bench.result import Environment
 from octavo_engine.machine import read_machine
 from octavo_engine.messages import EngineInfo
@@ -20,7 +20,7 @@ def describe(model: Path, info: EngineInfo) -> Environment:
         cpu=machine.cpu,
         num_threads=machine.num_cpus,
         instruction_set=machine.instruction_set,
-        version=version("octavo"),
+        version=__version__,
         commit=_commit(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
