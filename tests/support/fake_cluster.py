@@ -222,7 +222,7 @@ def _merged(before: Manifest, change: Manifest) -> Manifest:
 def _still(item: Manifest) -> str:
     status = item.get("status", {})
     conditions = [(one["type"], one["status"], one.get("reason")) for one in status.get("conditions", ())]
-    return repr((item["spec"], conditions, item["metadata"].get("annotations")))
+    return repr((item["spec"], conditions, item["metadata"].get("annotations") or None))
 
 
 def _selected(item: Manifest, selector: str) -> bool:
