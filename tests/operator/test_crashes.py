@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fake_cluster import FakeCluster, Killed
+from fake_world import is_draining, is_ready
 
 Step = tuple[dict[str, Any], int | None]
 """A spec, and after how many steps of the world the next one comes; None: when all is at rest."""
@@ -63,8 +64,11 @@ class Story:
             await self.fake.visit()
 
     def _send_requests(self) -> None:
-        names = [pod["metadata"]["name"] for pod in self.fake.world.pods()]
-        self.fake.world.in_flight = {name: 1 + index % 3 for index, name in enumerate(names)}
+        """As the gateways do: to pods that are ready and do not drain."""
+        pods = [pod for pod in self.fake.world.pods() if is_ready(pod) and not is_draining(pod)]
+        self.fake.world.in_flight |= {
+            pod["metadata"]["name"]: 1 + index % 3 for index, pod in enumerate(pods)
+        }
 
 
 @pytest.mark.parametrize("name", STORIES)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fake_cluster import KEY, FakeCluster
+from fake_cluster import KEY, FakeCluster, Killed
 
 from octavo_api.api_server import DEPLOYMENTS, INFERENCE_SERVICES, ROLES, SERVICES, ApiError
 from octavo_operator.observed import ObjectKey
@@ -42,6 +42,21 @@ async def test_the_gateway_comes_with_the_first_service_and_belongs_to_all(fake:
         owners = made["metadata"]["ownerReferences"]
         assert {owner["name"] for owner in owners} == {"demo", "another"}
         assert all("controller" not in owner and "blockOwnerDeletion" not in owner for owner in owners)
+
+
+async def test_an_operator_killed_after_any_of_the_first_writes_makes_the_rest(fake: FakeCluster) -> None:
+    await settle(fake)
+    for number in range(len(fake.server.writes)):
+        killed = FakeCluster()
+        killed.server.dies_after = number
+        await killed.start()
+        with pytest.raises(Killed):
+            await settle(killed)
+        killed.server.dies_after = None
+        await killed.restart()
+        await settle(killed)
+        await killed.stop()
+        assert killed.end_state() == fake.end_state(), f"killed after write {number}"
 
 
 async def test_a_deleted_or_changed_object_is_made_again(fake: FakeCluster) -> None:

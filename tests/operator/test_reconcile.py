@@ -162,6 +162,24 @@ async def test_somebody_elses_service_of_the_same_name_is_never_touched() -> Non
         assert len(fake.server.of_kind("Deployment")) == 1
 
 
+async def test_the_token_is_there_before_the_pods_that_mount_it() -> None:
+    async with cluster() as fake:
+        await fake.visit()
+        assert fake.server.writes[0] == "create Secret"
+        assert "apply Deployment" in fake.server.writes
+
+
+async def test_the_gateways_deployment_is_never_taken_for_an_old_revision() -> None:
+    async with cluster() as fake:
+        await fake.settle()
+        (before,) = fake.server.of_gateway("Deployment")
+        fake.write_service(model={"uri": "file:///b"}, replicas=0, rollout={"revisionHistoryLimit": 0})
+        await fake.settle()
+        assert len(fake.server.of_kind("Deployment")) == 1
+        (after,) = fake.server.of_gateway("Deployment")
+        assert after["spec"] == before["spec"]
+
+
 async def test_the_token_is_made_once_and_made_anew_when_it_is_deleted() -> None:
     async with cluster() as fake:
         await fake.settle()

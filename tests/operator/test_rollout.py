@@ -108,6 +108,14 @@ def test_of_two_old_revisions_the_one_that_serves_most_stays() -> None:
     assert targets(4, "C", rev("A", 1, ready=1), rev("B", 4, ready=4), rev("C", 0))["A"] == 0
 
 
+def test_a_wanted_revision_that_serves_already_is_not_drained_for_the_old_ones_growth() -> None:
+    assert targets(6, "C", rev("A", 3, ready=2), rev("B", 2, ready=2), rev("C", 1, ready=1)) == {
+        "A": 4,
+        "B": 2,
+        "C": 1,
+    }
+
+
 def test_the_scale_of_a_rollout_is_covered_by_the_old_while_the_new_is_not_ready() -> None:
     assert targets(6, "B", rev("A", 2, ready=2), rev("B", 1)) == {"A": 6, "B": 1}
 

@@ -20,6 +20,7 @@ from operator_builders import (
 
 from octavo_api.names import ConditionType, Reason
 from octavo_api.service_status import RevisionStatus, ServiceStatus
+from octavo_operator.gateway_reports import EndpointReport, GatewayReport
 from octavo_operator.observed import GatewayDefaults, Observed, Refusal, Resolving, Unresolved
 from octavo_operator.plan import plan
 from octavo_operator.status import status_of
@@ -243,3 +244,53 @@ def test_the_last_failure_outlives_the_pod() -> None:
 def test_a_status_survives_the_way_through_the_api_server() -> None:
     made = status(observed(DEMO, deployments=(deployment(DEMO),), pods=(pod(HASH8, state=ended(66, "x")),)))
     assert ServiceStatus.from_manifest(made.to_manifest()) == made
+
+
+def test_during_a_surge_replicas_are_what_was_asked_for_and_revisions_say_the_rest() -> None:
+    new = service(model={"uri": "hf://org/new"})
+    both = (deployment(DEMO, ready=1), deployment(new, ready=1, created=NOW))
+    name = revision(new).hash8
+    pods = (READY, pod(name, name="new", ready=True))
+    made = status(observed(new, deployments=both, pods=pods))
+    assert made.replicas == 1
+    assert made.revisions == (
+        RevisionStatus(name=name, weight_percent=50, replicas=1, ready_replicas=1),
+        RevisionStatus(name=HASH8, weight_percent=50, replicas=1, ready_replicas=1),
+    )
+
+
+def test_history_is_in_no_count_and_holds_up_nothing() -> None:
+    new = service(model={"uri": "hf://org/new"})
+    history = deployment(DEMO, replicas=0)
+    pods = (pod(revision(new).hash8, ready=True),)
+    made = status(observed(new, deployments=(history, deployment(new, ready=1)), pods=pods))
+    assert brief(made)["Ready"] == ("True", "Ready")
+    assert [item.name for item in made.revisions] == [revision(new).hash8]
+
+
+def test_a_drain_is_told_with_what_it_waits_for() -> None:
+    draining = pod(HASH8, name="demo-y", ready=True, draining=NOW)
+    two = (deployment(DEMO, ready=2, replicas=2),)
+    report = EndpointReport(uid="uid-demo-y", draining=True, in_flight=3)
+    gateways = (GatewayReport(pod="g", synced=True, endpoints={"demo-y": report}),)
+    made = status(observed(DEMO, deployments=two, pods=(READY, draining), gateway_reports=gateways))
+    assert brief(made)["Ready"] == ("Unknown", "Scaling")
+    progressing = made.condition(ConditionType.PROGRESSING)
+    assert progressing is not None
+    assert progressing.message.endswith("; draining pod demo-y: 3 requests in flight")
+
+
+def test_a_paused_rollout_says_how_to_go_on() -> None:
+    new = service(model={"uri": "hf://org/new"}, rollout={"paused": True})
+    made = status(observed(new, deployments=(deployment(DEMO, ready=1),), pods=(READY,)))
+    assert brief(made) == {
+        "Ready": ("Unknown", "RolloutPaused"),
+        "Available": ("True", "Available"),
+        "Progressing": ("Unknown", "RolloutPaused"),
+        "ModelReady": ("Unknown", "ModelResolved"),
+        "EngineReady": ("Unknown", "RolloutPaused"),
+        "GatewayReady": ("True", "GatewayReady"),
+        "Reconciling": ("True", "RolloutPaused"),
+    }
+    paused = made.condition(ConditionType.PROGRESSING)
+    assert paused is not None and paused.message.endswith("set it to false to go on")

@@ -248,7 +248,8 @@ def _merged(before: Manifest, change: Manifest) -> Manifest:
 def _still(item: Manifest) -> str:
     status = item.get("status", {})
     conditions = [(one["type"], one["status"], one.get("reason")) for one in status.get("conditions", ())]
-    return repr((item.get("spec"), item.get("rules"), conditions, item["metadata"].get("annotations")))
+    annotations = item["metadata"].get("annotations") or None
+    return repr((item.get("spec"), item.get("rules"), conditions, annotations))
 
 
 def _selected(item: Manifest, selector: str) -> bool:
