@@ -1,25 +1,31 @@
 """Stands between an operator and the API server: counts what it writes, and kills it after the n-th write."""
 
 import asyncio
+import ctypes
+import os
 import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 
 import aiohttp
 from aiohttp import web
 
 WRITES = {"POST", "PUT", "PATCH", "DELETE"}
+CLONE_NEWNET = 0x40000000
 ITS_OWN = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
 """Headers that each side of a proxy makes for itself."""
 
 
 class KillingProxy:
-    """Listens on loopback without TLS and speaks to the API server as the administrator."""
+    """Listens on the cluster's loopback without TLS and speaks to the API server as the administrator."""
 
-    def __init__(self, server: str, credentials: ssl.SSLContext, namespace: str) -> None:
+    def __init__(self, server: str, credentials: ssl.SSLContext, namespace: str, network: Path) -> None:
+        """`network` is the network namespace of the cluster: an operator in there reaches the gateways."""
+        self.network = network
         self._server = server
         self._credentials = credentials
         self._within = f"/namespaces/{namespace}/"
@@ -36,7 +42,12 @@ class KillingProxy:
     @contextmanager
     def running(self) -> Iterator[None]:
         loop = asyncio.new_event_loop()
-        thread = Thread(target=loop.run_forever, daemon=True)
+
+        def run() -> None:
+            enter(self.network)
+            loop.run_forever()
+
+        thread = Thread(target=run, daemon=True)
         thread.start()
         asyncio.run_coroutine_threadsafe(self._start(), loop).result(timeout=10)
         try:
@@ -45,6 +56,7 @@ class KillingProxy:
             asyncio.run_coroutine_threadsafe(self._stop(), loop).result(timeout=10)
             loop.call_soon_threadsafe(loop.stop)
             thread.join(timeout=10)
+            loop.close()
 
     async def _start(self) -> None:
         connector = aiohttp.TCPConnector(ssl=self._credentials, limit=0)
@@ -65,6 +77,7 @@ class KillingProxy:
     async def _stop(self) -> None:
         await self._runner.cleanup()
         await self._session.close()
+        await asyncio.sleep(0.25)  # aiohttp closes the sockets of TLS connections a little later
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in ITS_OWN}
@@ -88,3 +101,11 @@ class KillingProxy:
         if self._victim is not None and len(self.writes) == self._kill_after:
             # The write stands, and the operator never learns of it.
             self._victim.send_signal(signal.SIGKILL)
+
+
+def enter(network: Path) -> None:
+    """Sockets that this thread makes from now on are in that network."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with network.open("rb") as handle:
+        if libc.setns(handle.fileno(), CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(network))
