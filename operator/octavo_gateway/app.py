@@ -14,7 +14,6 @@ from octavo_gateway.errors import (
     InternalError,
     MethodNotAllowed,
     NotFound,
-    Unauthorized,
 )
 from octavo_gateway.http_server import MAX_HEADER_BYTES, headers_too_large
 from octavo_gateway.logs import log_event
@@ -139,7 +138,7 @@ class App:
     def _may_use(self, service: Service, authorization: bytes | None) -> bool:
         try:
             self._keys.tenant(service, authorization)
-        except Unauthorized:
+        except ApiError:
             return False
         return True
 

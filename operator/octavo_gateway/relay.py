@@ -1,5 +1,6 @@
 """One request upstream: tried again before its first byte, gone on with after a broken stream."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Set
 from contextlib import AbstractAsyncContextManager
@@ -69,6 +70,11 @@ class Relay:
                 return 599
             assert job.client.status is not None
             return job.client.status
+        except asyncio.CancelledError:
+            # Leaving before the answer must not be a way around the limits: the prompt was asked for.
+            if job.pod and job.client.status is None:
+                self._settle(job, job.body.cost.prompt_tokens, 0)
+            raise
         finally:
             if stream.has_begun:
                 self._account(job, stream)

@@ -16,8 +16,8 @@ from octavo_gateway.routing import Endpoint
 
 _CONNECT_SECONDS = 5.0
 _KEEP_ALIVE_SECONDS = 60.0  # shorter than the engine's 75, so that we close first
-_READ_BUFFER_BYTES = 64 * 1024
-_RECEIVE_BUFFER_BYTES = 128 * 1024  # the kernel doubles it
+_READ_BUFFER_BYTES = 16 * 1024
+_RECEIVE_BUFFER_BYTES = 32 * 1024  # the kernel doubles it
 _AT_ONCE_BYTES = 512 * 1024
 _PASSED_ON = ("content-type", "cache-control", "x-accel-buffering", "retry-after", "allow")
 """Headers of an engine's answer that are the client's business."""

@@ -2,14 +2,16 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import openai
 import pytest
-from gateway_parts import RunningGateway, running_gateway, with_policy
+from gateway_parts import SERVICE, RunningGateway, running_gateway, with_policy
 from mock_engine import Fault, MockEngine, whole_text
 
 from octavo_gateway.errors import Unavailable
+from octavo_gateway.routing import Service
 
 
 @contextlib.asynccontextmanager
@@ -38,6 +40,22 @@ async def test_models_are_listed_under_all_their_names() -> None:
         listed = await response.json()
     assert [card["id"] for card in listed["data"]] == ["tiny", "alias"]
     assert listed["data"][0] == {"id": "tiny", "object": "model", "created": 0, "owned_by": "octavo"}
+
+
+async def test_a_service_whose_keys_cannot_be_read_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with gateway_and_engine() as (gateway, _):
+        locked = replace(SERVICE, name="locked", served_names=("locked",))
+        gateway.table.services.append(locked)
+
+        def tenant(service: Service, authorization: bytes | None) -> str:
+            if service == locked:
+                raise Unavailable("no keys", code="keys_unavailable", retry_after=5)
+            return ""
+
+        monkeypatch.setattr(gateway.keys, "tenant", tenant)
+        async with gateway.session.get(gateway.url + "/v1/models") as response:
+            listed = await response.json()
+    assert [card["id"] for card in listed["data"]] == ["tiny", "alias"]
 
 
 async def test_one_model_can_be_asked_for_by_name() -> None:

@@ -108,11 +108,12 @@ async def test_a_client_that_leaves_closes_its_stream_upstream_at_once() -> None
 async def test_a_client_that_leaves_before_the_first_byte_frees_its_replica(is_stream: bool) -> None:
     engine = MockEngine(faults=[Fault(kind="silent")])
     async with gateway_and_engine(engine) as gateway:
-        sock = await connect(gateway, {"stream": is_stream})
+        sock = await connect(gateway, {"stream": is_stream, "prompt": "x" * 38})
         await until(lambda: engine.num_open)
         sock.close()
         await until(lambda: engine.num_open == 0, seconds=1.0)
         assert gateway.recorder.statuses == [499]
+        assert gateway.admission.settled == [(10, 0)]
 
 
 async def test_a_client_that_leaves_the_queue_is_forgotten() -> None:

@@ -155,6 +155,7 @@ class FakeRecorder:
 class RunningGateway:
     port: int
     table: FakeTable
+    keys: FakeKeys
     admission: FakeAdmission
     lifecycle: FakeLifecycle
     recorder: FakeRecorder
@@ -185,13 +186,14 @@ async def running_gateway(
     for index, engine in enumerate(engines):
         revision = revisions[index] if revisions else "rev1"
         table.endpoints.append(endpoint(f"pod-{index}", engine.port, revision=revision))
+    known_keys = FakeKeys(keys or {})
     admission, lifecycle, recorder = FakeAdmission(table), FakeLifecycle(), FakeRecorder()
     listener = listening_socket("127.0.0.1", 0)
     port = listener.getsockname()[1]
     async with Upstream() as upstream, aiohttp.ClientSession() as session:
         app = App(
             table=table,
-            keys=FakeKeys(keys or {}),
+            keys=known_keys,
             admission=admission,
             lifecycle=lifecycle,
             recorder=recorder,
@@ -204,6 +206,7 @@ async def running_gateway(
             yield RunningGateway(
                 port=port,
                 table=table,
+                keys=known_keys,
                 admission=admission,
                 lifecycle=lifecycle,
                 recorder=recorder,
