@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -220,3 +221,30 @@ async def running_gateway(
 
 def with_policy(**changes: Any) -> Service:
     return replace(SERVICE, policy=replace(SERVICE.policy, **changes))
+
+
+@contextlib.asynccontextmanager
+async def in_front_of(*engines: MockEngine, **options: Any) -> AsyncIterator[RunningGateway]:
+    async with contextlib.AsyncExitStack() as stack:
+        for engine in engines:
+            await stack.enter_async_context(engine.running())
+        yield await stack.enter_async_context(running_gateway(*engines, **options))
+
+
+async def streamed(gateway: RunningGateway, body: dict[str, Any]) -> list[str]:
+    """The data of each event."""
+    async with gateway.post(body) as response:
+        assert response.status == 200, await response.text()
+        assert response.content_type == "text/event-stream"
+        text = await response.text()
+    assert text.endswith("\n\n")
+    events = text[:-2].split("\n\n")
+    assert all(event.startswith("data: ") for event in events), "a comment of ours reached the client"
+    return [event.removeprefix("data: ") for event in events]
+
+
+def text_of(events: list[str], index: int = 0) -> str:
+    """Of a whole stream: it ends with the last event."""
+    assert events[-1] == "[DONE]"
+    choices = [json.loads(event)["choices"][0] for event in events[:-1]]
+    return "".join(choice["text"] for choice in choices if choice["index"] == index)
