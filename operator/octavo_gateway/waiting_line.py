@@ -90,6 +90,7 @@ class WaitingLine:
             # It may have got its place in the moment in which it gave up.
             if waiter.lease.done() and not waiter.lease.cancelled():
                 waiter.lease.result().release()
+                self.wake()
             else:
                 waiter.lease.cancel()
                 with contextlib.suppress(ValueError):

@@ -166,3 +166,13 @@ async def test_a_place_given_to_who_leaves_in_that_moment_is_free_again() -> Non
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert it.served == [] and it.places.free["rev1"] == 1
+
+
+async def test_a_place_given_to_who_leaves_in_that_moment_goes_to_the_next() -> None:
+    it = Line()
+    first, second = await it.waiting("a", "b")
+    it.places.free["rev1"] = 1
+    it.line.wake()
+    first.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    assert it.served == ["b"] and len(it.line) == 0
