@@ -28,7 +28,7 @@ _WORDS: Final[dict[Reason, str]] = {
 class Patience:
     """`avoid` grows with each setback. Refusals are borne until `deadline`, the rest `retries` times.
 
-    `deadline` and the clock are the event loop's.
+    `deadline` and the clock are the event loop's. With `revision` only its replicas can be asked.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Patience:
         budget: RetryBudget,
         recorder: Recorder,
         clock: Callable[[], float],
+        revision: str | None = None,
     ) -> None:
         self.avoid: set[Endpoint] = set()
         self._service = service
@@ -48,6 +49,7 @@ class Patience:
         self._budget = budget
         self._recorder = recorder
         self._clock = clock
+        self._revision = revision
         self._num_retries = 0
         self._pause = _FIRST_PAUSE_SECONDS
 
@@ -60,8 +62,8 @@ class Patience:
                 raise _given_up(self._service, reason)
             self._num_retries += 1
             pause = self._budget.take(self._clock())
-        if self.avoid.issuperset(self._table.routable(self._service)):
-            # None is left that has not been tried; the next choice is one of them again.
+        if not self._has_untried():
+            # The next choice is one of them again.
             pause = max(pause, self._pause)
             self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
         if pause:
@@ -69,6 +71,10 @@ class Patience:
                 raise _given_up(self._service, reason)
             await asyncio.sleep(pause)
         self._recorder.retried(self._service.name, reason)
+
+    def _has_untried(self) -> bool:
+        replicas = self._table.routable(self._service)
+        return any(each not in self.avoid for each in replicas if self._revision in (None, each.revision))
 
 
 def _given_up(service: Service, reason: Reason) -> ApiError:

@@ -128,7 +128,7 @@ class Relay:
         """None when the stream is complete, else the replica on which it broke again."""
         if not stream.progress.is_resumable:
             raise _CannotGoOn("refused", "its tokens are not reproducible on another replica")
-        patience = self._patience(job, self._clock())
+        patience = self._patience(job, self._clock(), revision)
         patience.avoid |= broken
         body = stream.progress.resume_body(job.body.raw)
         try:
@@ -165,7 +165,7 @@ class Relay:
             headers[HEADER_RESUMABLE] = "1"
         return headers
 
-    def _patience(self, job: Job, since: float) -> Patience:
+    def _patience(self, job: Job, since: float, revision: str | None = None) -> Patience:
         return Patience(
             job.service,
             deadline=since + job.service.policy.queue_timeout_seconds,
@@ -173,6 +173,7 @@ class Relay:
             budget=self._budget(job.service),
             recorder=self._recorder,
             clock=self._clock,
+            revision=revision,
         )
 
     def _budget(self, service: Service) -> RetryBudget:
