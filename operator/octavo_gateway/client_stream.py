@@ -34,7 +34,7 @@ class ClientStream:
         splitter = EventSplitter()
         if not self.has_begun:
             self.progress = StreamProgress()
-        while data := await next_bytes(answer.stream):
+        while data := await self._next_bytes(answer.stream):
             if not (events := splitter.feed(data)):
                 continue
             ours, is_last = self._for_client(events)
@@ -52,6 +52,15 @@ class ClientStream:
             raise Broken
         # All was said but the last event itself.
         await self._client.finish(join_events([LAST_EVENT]))
+
+    async def _next_bytes(self, stream: aiohttp.StreamReader) -> bytes:
+        """Behind the usage only the last event is missing, so a break there is as good as an end."""
+        try:
+            return await next_bytes(stream)
+        except Broken:
+            if self.progress.usage is None:
+                raise
+            return b""
 
     def _for_client(self, events: list[bytes]) -> tuple[list[bytes], bool]:
         """What of the events the client gets, and whether the last event of all is there."""

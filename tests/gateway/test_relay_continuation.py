@@ -121,8 +121,9 @@ async def test_without_continuation_a_dead_replica_cuts_its_streams() -> None:
     assert engines[1].received == []
 
 
-async def test_a_stream_that_lacks_only_its_last_event_gets_it() -> None:
-    engines = [MockEngine(faults=[Fault(kind="no_done", after=0)]), MockEngine()]
+@pytest.mark.parametrize("kind", ["no_done", "reset_before_done"])
+async def test_a_stream_that_lacks_only_its_last_event_gets_it(kind: FaultKind) -> None:
+    engines = [MockEngine(faults=[Fault(kind=kind, after=0)]), MockEngine()]
     async with in_front_of(*engines) as gateway:
         assert text_of(await streamed(gateway, STREAM)) == WHOLE
     assert engines[1].received == []

@@ -23,6 +23,7 @@ FaultKind = Literal[
     "torn",  # reset in the midst of an event
     "failed",  # the engine says that it gave up
     "no_done",  # all was said, usage too, but the last event
+    "reset_before_done",  # the same, and the connection is reset
     "draining",
     "model_loading",
     "overloaded",
@@ -237,7 +238,7 @@ class _Event:
 
 
 def _is_due(fault: Fault, event: _Event, num_sent: int) -> bool:
-    if fault.kind == "no_done":
+    if fault.kind in ("no_done", "reset_before_done"):
         return event.data == b"data: [DONE]\n\n"
     return num_sent == fault.after and (event.is_text or num_sent > 0)
 
