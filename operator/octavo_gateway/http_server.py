@@ -90,6 +90,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_in_head = False
+        self._is_in_message = False
+        self._has_brought_body = False
         self._is_refused = False
         self._num_head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -105,7 +107,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._is_in_head, self._num_head_bytes = True, 0
+        self._is_in_head = self._is_in_message = True
+        self._num_head_bytes = 0
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(_HEAD_SECONDS, self.transport.abort)
 
@@ -116,11 +119,26 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._head_timer = None
         super().on_headers_complete()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # What comes later is a trailer: it would change the headers of a request that is being answered.
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._has_brought_body, self._num_head_bytes = True, 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._is_in_message = False
+        super().on_message_complete()
+
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             return
+        self._has_brought_body = False
         super().data_received(data)
-        if self._is_in_head:
+        # Trailers count like a head: the parser keeps an endless one as well.
+        if self._is_in_message and not self._has_brought_body:
             self._num_head_bytes += len(data)
             if self._num_head_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
                 self._refuse(headers_too_large())

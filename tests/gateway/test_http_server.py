@@ -125,6 +125,8 @@ async def test_garbage_behind_a_request_does_not_land_inside_its_answer() -> Non
         GOOD.replace(b"host: x", b"host: x" + b"\r\nx-a: 1" * 20_000),
         b"POST /" + b"a" * 200_000,
         b"POST / HTTP/1.1\r\nx-endless: " + b"a" * 2_000_000,
+        head(b"transfer-encoding: chunked") + CHUNKED_BODY[:-2] + b"x-endless: " + b"a" * 2_000_000,
+        head(b"transfer-encoding: chunked") + CHUNKED_BODY[:-2] + b"x-many: 1234567890\r\n" * 100_000,
     ],
 )
 async def test_huge_headers_are_refused(data: bytes) -> None:
