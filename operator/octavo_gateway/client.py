@@ -16,6 +16,9 @@ Header = tuple[bytes, bytes]
 MAX_BODY_BYTES = 32 * 1024 * 1024
 _SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _BODY_SILENCE_SECONDS = 60.0
+_BODY_SECONDS = 300.0
+"""A whole body has to be there by then, however it drips: it takes memory that others wait for."""
+_SMALL_BODY_BYTES = 1024 * 1024
 _JSON = (b"content-type", b"application/json")
 
 
@@ -28,10 +31,14 @@ class Send(Protocol):
 
 
 class BodyMemory:
-    """Bytes of bodies that the process holds at once. A request holds its body to the end, for retries."""
+    """Bytes of bodies that the process holds at once. A request holds its body to the end, for retries.
+
+    A quarter is for small bodies alone, so that a few huge ones do not lock out everybody.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._num_free = max_bytes
+        self._num_for_small = max_bytes // 4
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[Callable[[int], None]]:
@@ -40,7 +47,8 @@ class BodyMemory:
 
         def take(num_bytes: int) -> None:
             nonlocal num_held
-            if num_bytes > self._num_free:
+            is_small = num_held + num_bytes <= _SMALL_BODY_BYTES
+            if num_bytes > self._num_free - (0 if is_small else self._num_for_small):
                 raise Unavailable(
                     "too many large requests at once; try again", code="server_overloaded", retry_after=1
                 )
@@ -81,9 +89,11 @@ class Client:
             raise too_large
         parts: list[bytes] = []
         num_bytes = 0
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + _BODY_SECONDS
         while True:
             try:
-                async with asyncio.timeout(_BODY_SILENCE_SECONDS):
+                async with asyncio.timeout_at(min(clock() + _BODY_SILENCE_SECONDS, deadline)):
                     message = await self._receive()
             except TimeoutError:
                 self.is_closing = True

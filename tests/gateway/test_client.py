@@ -14,6 +14,7 @@ from mock_engine import Fault, MockEngine
 from waiting import until
 
 from octavo_gateway import client, http_server
+from octavo_gateway.errors import Unavailable
 
 
 @contextlib.asynccontextmanager
@@ -78,6 +79,30 @@ async def test_bodies_that_together_exceed_the_memory_for_them_are_turned_away_f
 
         assert sorted(await asyncio.gather(*map(status, range(4)))) == [200, 200, 503, 503]
         assert await status(0) == 200
+
+
+def test_huge_bodies_leave_room_for_small_ones() -> None:
+    memory = client.BodyMemory(40_000_000)
+    with memory.hold() as take, memory.hold() as take_another:
+        take(30_000_000)
+        take_another(1_000_000)
+        with pytest.raises(Unavailable):
+            take_another(1_000_000)
+    with memory.hold() as take:
+        take(30_000_000)
+
+
+async def test_a_body_that_drips_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_BODY_SECONDS", 0.2)
+    async with gateway_and_engine(MockEngine()) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(raw_request({"prompt": "x" * 1000})[:-500])
+        answering = asyncio.create_task(reader.readline())
+        while not answering.done():
+            writer.write(b"x")
+            await asyncio.sleep(0.02)
+        assert (await answering).startswith(b"HTTP/1.1 408 ")
+        writer.close()
 
 
 async def test_a_body_that_stops_coming_is_a_408(monkeypatch: pytest.MonkeyPatch) -> None:
