@@ -14,6 +14,7 @@ _PREFIX_BYTES = 1024
 _BYTES_PER_TOKEN = 4
 _ASSUMED_COMPLETION_TOKENS = 1024
 _COMPLETIONS_DEFAULT = 16  # OpenAI's, where a completion names no max_tokens
+_MOST_TOKENS = 2**31  # no model has so long a context, and a larger number would drown a bucket's fractions
 _NOTHING = msgspec.Raw(b"")
 
 
@@ -46,6 +47,8 @@ def parse_body(raw: bytes) -> RequestBody:
     """Raises BadRequest for what is no JSON object, has no model, or pretends to be the gateway."""
     try:
         fields = _decode(raw)
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply; send a flatter one") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # The decoder's words name positions, types and fields, never values.
         raise BadRequest(f"the body is not a request in JSON: {error}") from None
@@ -67,7 +70,7 @@ def parse_body(raw: bytes) -> RequestBody:
 def _completion_tokens(fields: _Fields) -> int:
     default = _COMPLETIONS_DEFAULT if bytes(fields.prompt) else _ASSUMED_COMPLETION_TOKENS
     most = _count(fields.max_completion_tokens) or _count(fields.max_tokens) or default
-    return most * (_count(fields.n) or 1)
+    return min(most * (_count(fields.n) or 1), _MOST_TOKENS)
 
 
 def _count(value: object) -> int:

@@ -28,6 +28,7 @@ def test_a_body_tells_model_stream_and_the_beginning_of_its_prompt() -> None:
         ({"max_tokens": 7, "max_completion_tokens": 9}, Cost(prompt_tokens=0, completion_tokens=9)),
         ({"messages": []}, Cost(prompt_tokens=0, completion_tokens=1024)),
         ({"messages": [], "max_tokens": "many", "n": -1}, Cost(prompt_tokens=0, completion_tokens=1024)),
+        ({"messages": [], "max_tokens": 10**400, "n": 2}, Cost(prompt_tokens=0, completion_tokens=2**31)),
     ],
 )
 def test_the_cost_is_what_the_request_may_take_at_most(fields: dict[str, Any], cost: Cost) -> None:
@@ -44,6 +45,7 @@ def test_the_cost_is_what_the_request_may_take_at_most(fields: dict[str, Any], c
         b'{"model":3}',
         b'{"model":"m","stream":"yes"}',
         b'{"model":"\xff"}',
+        b'{"model":"m","messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
 def test_what_is_no_request_is_refused(raw: bytes) -> None:
