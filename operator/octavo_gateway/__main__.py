@@ -76,7 +76,7 @@ async def run(settings: Settings) -> None:
                 helpers.append(group.create_task(certificate.run(), name="certificate"))
             log.info("serving namespace %s on port %d", settings.namespace, settings.http_port)
             await stopping.wait()
-            await lifecycle.drain()
+            await lifecycle.drain(clients.let_go)
             clients.stop()
             await serving
             for helper in helpers:

@@ -80,6 +80,11 @@ class HttpServer(uvicorn.Server):
     async def serve_on(self, listener: socket.socket) -> None:
         await self.serve(sockets=[listener])
 
+    def let_go(self) -> None:
+        """Close the connections: idle ones now, others behind their answers."""
+        for connection in tuple(self.server_state.connections):
+            connection.shutdown()
+
     def stop(self) -> None:
         self.should_exit = True
 

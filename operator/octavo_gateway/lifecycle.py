@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from octavo_gateway.errors import Unavailable
 
@@ -52,12 +52,16 @@ class Lifecycle:
             if not self._num_open:
                 self._idle.set()
 
-    async def drain(self) -> int:
-        """Leave, close, finish; the number of requests that were still open when the time was up."""
+    async def drain(self, let_go: Callable[[], None] = lambda: None) -> int:
+        """Leave, close, finish; the number of requests that were still open when the time was up.
+
+        `let_go` is called when we close: connections that are kept alive would bring requests to refuse.
+        """
         self._is_leaving = True
         log.info("leaving: accepting for %g s more", self._propagation_seconds)
         await asyncio.sleep(self._propagation_seconds)
         self._is_closed = True
+        let_go()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timeout_seconds):
                 await self._idle.wait()

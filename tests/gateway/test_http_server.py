@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from gateway_parts import RunningGateway, running_gateway
 from mock_engine import MockEngine
+from waiting import until
 
 from octavo_gateway import http_server
 
@@ -169,4 +170,21 @@ async def test_many_idle_connections_harm_nobody() -> None:
         async with gateway.post({}) as response:
             assert response.status == 200
         for _, writer in opened:
+            writer.close()
+
+
+async def test_connections_that_are_let_go_bring_no_further_request() -> None:
+    async with gateway_and_engine() as (gateway, engine):
+        idle, idle_writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        idle_writer.write(GOOD)
+        await idle.readuntil(b"}")
+        engine.pace_seconds = 0.1
+        busy, busy_writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        busy_writer.write(GOOD)
+        await until(lambda: len(engine.received) == 2)
+        gateway.server.let_go()
+        async with asyncio.timeout(2):
+            assert b"HTTP/1.1" not in await idle.read()
+            assert (await busy.read()).startswith(b"HTTP/1.1 200 ")
+        for writer in (idle_writer, busy_writer):
             writer.close()

@@ -155,6 +155,7 @@ class FakeRecorder:
 @dataclass(kw_only=True)
 class RunningGateway:
     port: int
+    server: HttpServer
     table: FakeTable
     keys: FakeKeys
     admission: FakeAdmission
@@ -206,6 +207,7 @@ async def running_gateway(
         try:
             yield RunningGateway(
                 port=port,
+                server=server,
                 table=table,
                 keys=known_keys,
                 admission=admission,
