@@ -86,52 +86,85 @@ class Answer:
     first_after: float = 0.0
 
 
-async def stream(plan: Plan, body: dict[str, Any]) -> Answer:
-    """Raises Failed for everything but a whole, well-formed stream."""
-    where = urlsplit(plan.base_url)
-    started = time.monotonic()
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            reader, writer = await asyncio.open_connection(where.hostname, where.port or 80)
-    except (OSError, TimeoutError) as error:
-        raise Failed(f"connect: {type(error).__name__}") from error
-    try:
-        async with asyncio.timeout(SILENT_SECONDS):
-            return await read_answer(plan, body, reader, writer, started)
-    except TimeoutError:
-        raise Failed("silent: no end within the time") from None
-    except (OSError, asyncio.IncompleteReadError, ValueError) as error:
-        raise Failed(f"truncated: {type(error).__name__}") from error
-    finally:
-        writer.close()
+class Connection:
+    """To the gateway, kept open from request to request where `is_kept`."""
 
+    def __init__(self, plan: Plan, is_kept: bool) -> None:
+        self._plan = plan
+        self._where = urlsplit(plan.base_url)
+        self._is_kept = is_kept
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-async def read_answer(
-    plan: Plan,
-    body: dict[str, Any],
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    started: float,
-) -> Answer:
-    content = json.dumps(body).encode()
-    where = urlsplit(plan.base_url)
-    head = [
-        f"POST {where.path}/completions HTTP/1.1",
-        f"host: {where.hostname}",
-        "content-type: application/json",
-        f"content-length: {len(content)}",
-        "connection: close",
-    ]
-    if plan.key:
-        head.append(f"authorization: Bearer {plan.key}")
-    writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + content)
-    await writer.drain()
-    status = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    code = int(status.split()[1])
-    if code != 200:
-        said = (await reader.read(2000)).decode(errors="replace")
-        raise Failed(f"status {code}: {said[:300]}")
-    return await read_events(lines(reader), started)
+    async def ask(self, body: dict[str, Any]) -> Answer:
+        """Raises Failed for everything but a whole, well-formed stream."""
+        started = time.monotonic()
+        was_open = self._streams is not None
+        try:
+            async with asyncio.timeout(SILENT_SECONDS):
+                head = await self._send(body)
+                if not head and was_open:
+                    # The server let an idle connection go; every HTTP client asks again on a new one.
+                    self.close()
+                    head = await self._send(body)
+                return await self._read(head, started)
+        except TimeoutError:
+            raise Failed("silent: no end within the time") from None
+        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+            raise Failed(f"truncated: {type(error).__name__}") from error
+        finally:
+            if not self._is_kept:
+                self.close()
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+    async def _send(self, body: dict[str, Any]) -> str:
+        """The head of the answer; "" where the connection was closed without a word."""
+        if self._streams is None:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    self._streams = await asyncio.open_connection(
+                        self._where.hostname, self._where.port or 80
+                    )
+            except (OSError, TimeoutError) as error:
+                raise Failed(f"connect: {type(error).__name__}") from error
+        reader, writer = self._streams
+        content = json.dumps(body).encode()
+        head = [
+            f"POST {self._where.path}/completions HTTP/1.1",
+            f"host: {self._where.hostname}",
+            "content-type: application/json",
+            f"content-length: {len(content)}",
+            f"connection: {'keep-alive' if self._is_kept else 'close'}",
+        ]
+        if self._plan.key:
+            head.append(f"authorization: Bearer {self._plan.key}")
+        try:
+            writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + content)
+            await writer.drain()
+            return (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        except asyncio.IncompleteReadError as error:
+            if error.partial:
+                raise
+            return ""
+        except ConnectionError:
+            return ""
+
+    async def _read(self, head: str, started: float) -> Answer:
+        if self._streams is None or not head:
+            raise Failed("truncated: no answer")
+        reader = self._streams[0]
+        code = int(head.split()[1])
+        if code != 200:
+            said = (await reader.read(2000)).decode(errors="replace")
+            self.close()
+            raise Failed(f"status {code}: {said[:300]}")
+        answer = await read_events(lines(reader), started)
+        if "connection: close" in head.lower():
+            self.close()
+        return answer
 
 
 async def read_events(events: AsyncIterator[str], started: float) -> Answer:
@@ -173,18 +206,21 @@ class Traffic:
         self.phases.setdefault(name, Phase())
 
     async def learn(self) -> None:
-        self.expected = [await stream(self.plan, body) for body in self.prompts]
+        self.expected = [await Connection(self.plan, False).ask(body) for body in self.prompts]
 
     async def run_client(self, number: int) -> None:
         chosen = random.Random(number)
+        connection = Connection(self.plan, is_kept=number % 2 == 0)
         while not self.is_stopping:
             index = chosen.randrange(len(self.prompts))
             name = self.phase
             try:
-                self.answers[index].append((name, await stream(self.plan, self.prompts[index])))
+                self.answers[index].append((name, await connection.ask(self.prompts[index])))
             except Failed as error:
+                connection.close()
                 self.phases[name].failures[str(error)] += 1
             await asyncio.sleep(chosen.uniform(0.0, self.plan.longest_pause_seconds))
+        connection.close()
 
     def judge(self) -> None:
         for index, answers in enumerate(self.answers):

@@ -9,7 +9,9 @@ import install
 from kubectl import Kubectl
 
 GOOD = {"completion": {"model": "tiny", "prompt": "hello", "max_tokens": 8, "temperature": 0}}
-ENGINE = ("pods", "-l", "serving.octavo.dev/service=tiny")
+OF_TINY = ("-l", "serving.octavo.dev/service=tiny")
+ENGINE = ("pods", *OF_TINY)
+DEPLOYMENTS = ("deployments", *OF_TINY)
 CHILDREN = "deployments,replicasets,pods,services,poddisruptionbudgets"
 
 
@@ -43,12 +45,12 @@ def test_a_deleted_deployment_comes_back_and_serves(
 ) -> None:
     serve("tiny", tiny_model)
     before = client("tiny", GOOD)
-    old = kubectl.items("deployments")[0]["metadata"]
+    old = kubectl.items(*DEPLOYMENTS)[0]["metadata"]
 
     kubectl("delete", "deployment", old["name"])
 
     def is_back() -> bool:
-        return any(each["metadata"]["uid"] != old["uid"] for each in kubectl.items("deployments"))
+        return any(each["metadata"]["uid"] != old["uid"] for each in kubectl.items(*DEPLOYMENTS))
 
     until("another Deployment of the same name", is_back)
     kubectl("wait", f"deployment/{old['name']}", "--for=condition=Available", "--timeout=120s")
@@ -98,7 +100,7 @@ def test_an_operator_killed_in_the_middle_of_a_create_finishes_it(
 
     kubectl("wait", "infsvc/tiny", "--for=condition=Ready", "--timeout=180s")
     assert client("tiny", GOOD)[0]["usage"]["completion_tokens"] == 8
-    assert len(kubectl.items("deployments")) == 1
+    assert len(kubectl.items(*DEPLOYMENTS)) == 1
     assert restarts(kubectl) == 0
 
 

@@ -14,6 +14,7 @@ GOOD = {"completion": {"model": "tiny", "prompt": "hello", "max_tokens": 4, "tem
 HUB_SCRIPT = Path(__file__).parents[2] / "tests/support/hub_server.py"
 HUB_TOKEN = "hf_story"
 REPO = "octavo/tiny-llama"
+DEPLOYMENTS = ("deployments", "-l", "serving.octavo.dev/service=tiny")
 
 
 def last_exit_code(kubectl: Kubectl, name: str) -> int | None:
@@ -105,7 +106,7 @@ def test_a_private_model_comes_from_the_hub_with_a_token_and_is_pinned_to_a_comm
     assert client("tiny", GOOD)[0]["usage"]["completion_tokens"] == 4
     commit = kubectl.get("infsvc", "tiny")["status"]["model"]["commit"]
     assert len(commit) == 40
-    assert commit in str(kubectl.items("deployments")[0]["spec"]["template"]["spec"]["containers"][0]["args"])
+    assert commit in str(kubectl.items(*DEPLOYMENTS)[0]["spec"]["template"]["spec"]["containers"][0]["args"])
 
 
 @pytest.mark.usefixtures("hub")
@@ -116,4 +117,4 @@ def test_a_repository_that_the_hub_does_not_have_is_named(kubectl: Kubectl, serv
     found = until("the model is not found", lambda: failed(kubectl, "ModelReady", "ModelNotFound"))
 
     assert "octavo/nothing" in found["message"]
-    assert kubectl.items("deployments") == []
+    assert kubectl.items(*DEPLOYMENTS) == []
