@@ -46,9 +46,6 @@ class CacheConfig:
             raise InvalidEngineConfig(f"--kv-cache-memory {self.memory_bytes}: must be positive")
 
 
-CPU_PREFILL_TOKENS = 256
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerConfig:
     """How many requests run at once, and how many tokens one step computes."""
@@ -58,7 +55,7 @@ class SchedulerConfig:
     max_num_prefill_tokens: int | None = None
     """Prompt tokens of a step in which other requests decode: each makes all of them wait for their next.
 
-    None is `CPU_PREFILL_TOKENS` on a CPU, where a token takes about a millisecond, and no bound on a GPU.
+    None is `prefill_limit.cpu_prefill_tokens` on a CPU, and no bound on a GPU.
     """
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from octavo_engine.config import CPU_PREFILL_TOKENS, CacheConfig, EngineConfig, ModelConfig, SchedulerConfig
+from octavo_engine.config import CacheConfig, EngineConfig, ModelConfig, SchedulerConfig
 from octavo_engine.core.batch import Batch, Executor, Pending
 from octavo_engine.core.engine_core import EngineCore
 from octavo_engine.load import load_core
@@ -37,6 +37,7 @@ from octavo_kernels.native.library import NativeLibrary, load_native
 
 VOCAB_SIZE = 32_000
 MAX_PROMPT_TOKENS = 240
+PREFILL_TOKENS = 256
 NUM_WARM_UP_STEPS = 16
 
 EXAMPLES = """\
@@ -162,7 +163,9 @@ def _config(num_sequences: int, model: Path, options: argparse.Namespace) -> Eng
     return EngineConfig(
         model=ModelConfig(path=model, packed_cache=False),
         cache=CacheConfig(block_size=options.block_size, memory_bytes=room * kv_bytes_per_token),
-        scheduler=SchedulerConfig(max_num_seqs=max(num_sequences, 256)),
+        scheduler=SchedulerConfig(
+            max_num_seqs=max(num_sequences, 256), max_num_prefill_tokens=PREFILL_TOKENS
+        ),
         device="cpu",
     )
 
@@ -189,7 +192,7 @@ def _max_model_len(options: argparse.Namespace) -> int:
 def _max_tokens(options: argparse.Namespace) -> int:
     """Enough for the first sequence to decode until the last one's prompt is computed, and for the steps."""
     most_sequences: int = max(options.sequences)
-    longest_wait = most_sequences * MAX_PROMPT_TOKENS // CPU_PREFILL_TOKENS
+    longest_wait = most_sequences * MAX_PROMPT_TOKENS // PREFILL_TOKENS
     num_steps: int = options.steps + NUM_WARM_UP_STEPS + 16
     return num_steps + 2 * longest_wait
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from octavo_engine.config import CPU_PREFILL_TOKENS, EngineConfig
+from octavo_engine.config import EngineConfig
 from octavo_engine.core.engine_core import EngineCore
 from octavo_engine.errors import AcceleratorFault, OutOfMemory
 from octavo_engine.exactness import exactness
@@ -18,6 +18,7 @@ from octavo_engine.models.linear_loader import LinearLoader
 from octavo_engine.models.model_facts import ModelFacts, read_model_facts
 from octavo_engine.models.packed_cache import PackedCache
 from octavo_engine.models.weights import TORCH_DTYPES, Target, open_checkpoint
+from octavo_engine.prefill_limit import cpu_prefill_tokens
 from octavo_engine.worker.cache_size import CacheSize
 from octavo_engine.worker.device_memory import DeviceKind, DeviceMemory, choose_device, read_memory
 from octavo_engine.worker.host_limits import num_usable_cpus
@@ -98,7 +99,8 @@ def _load_core(
     )
     scheduler = config.scheduler
     if device == "cpu" and scheduler.max_num_prefill_tokens is None:
-        scheduler = replace(scheduler, max_num_prefill_tokens=CPU_PREFILL_TOKENS)
+        limit = cpu_prefill_tokens(facts.spec, num_usable_cpus())
+        scheduler = replace(scheduler, max_num_prefill_tokens=limit)
     return EngineCore(info, scheduler, ModelRunner(model), depth=DEPTH[device], seed=config.seed)
 
 

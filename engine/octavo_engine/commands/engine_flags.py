@@ -38,7 +38,8 @@ def add_engine_flags(group: argparse._ArgumentGroup) -> None:
                        help="tokens that one step computes (default 512)")  # fmt: skip
     group.add_argument("--max-num-prefill-tokens", type=int, metavar="N",
                        help="of these, prompt tokens while others decode: fewer make these smoother, more "
-                       "shorten the wait for a first one (default: 256 on a CPU, all on a GPU)")  # fmt: skip
+                       "shorten the wait for a first one (default: on a CPU about a quarter of a second "
+                       "of work, on a GPU all)")  # fmt: skip
 
 
 def engine_config(options: argparse.Namespace, *, seed: int = 0) -> "EngineConfig":
