@@ -185,6 +185,9 @@ class Relay:
         usage = _usage(answer.body) if answer.status == 200 else None
         if usage is not None:
             self._settle(job, usage.prompt_tokens, usage.completion_tokens)
+        elif answer.status < 500:
+            # Without it a refused request would be free, and could be sent without end.
+            job.ticket.settle(prompt_tokens=0, completion_tokens=0)
         headers = [*answer.headers, *encoded(job.ticket.headers)]
         await job.client.answer(answer.status, headers, answer.body)
 

@@ -124,6 +124,15 @@ async def test_an_engines_own_errors_are_the_clients_to_see(kind: FaultKind, sta
     assert second.received == []
 
 
+@pytest.mark.parametrize(("kind", "settled"), [("bad_request", [(0, 0)]), ("internal", [])])
+async def test_a_refused_request_counts_without_tokens_and_a_failed_one_not_at_all(
+    kind: FaultKind, settled: list[tuple[int, int]]
+) -> None:
+    async with in_front_of(MockEngine(faults=[Fault(kind=kind)])) as gateway, gateway.post({}) as response:
+        await response.read()
+    assert gateway.admission.settled == settled
+
+
 async def test_retries_end_and_say_why() -> None:
     engines = [MockEngine(faults=[Fault(kind="reset")] * 3) for _ in range(4)]
     async with in_front_of(*engines) as gateway, gateway.post(STREAM) as response:
