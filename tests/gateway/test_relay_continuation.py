@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from gateway_parts import endpoint, in_front_of, streamed, text_of, with_policy
+from gateway_parts import SERVICE, endpoint, in_front_of, streamed, text_of, with_policy
 from mock_engine import Fault, FaultKind, MockEngine, token_id, whole_text
 from waiting import until
 
@@ -110,6 +111,21 @@ async def test_a_stream_without_another_replica_ends_with_an_error_after_the_que
         events = await asking
     assert json.loads(events[-1])["error"]["code"] == "stream_interrupted"
     assert gateway.recorder.continuations == ["no_replica"]
+
+
+@pytest.mark.parametrize(("exactness", "outcome"), [("abc123", "continued"), ("another", "refused")])
+async def test_a_stream_of_a_retired_revision_asks_another_whether_it_can_go_on(
+    exactness: str, outcome: str
+) -> None:
+    last = MockEngine(faults=[Fault(kind="reset", after=4)], pace_seconds=0.02)
+    new, service = MockEngine(exactness=exactness), replace(SERVICE, weights={"rev2": 100})
+    async with new.running(), in_front_of(last, service=service) as gateway:
+        asking = asyncio.create_task(streamed(gateway, STREAM))
+        await until(lambda: gateway.admission.load.in_flight("uid-pod-0"))
+        gateway.table.endpoints = [endpoint("new", new.port, revision="rev2")]
+        events = await asking
+    assert (events[-1] == "[DONE]") == (outcome == "continued")
+    assert gateway.recorder.continuations == [outcome]
 
 
 async def test_without_continuation_a_dead_replica_cuts_its_streams() -> None:
