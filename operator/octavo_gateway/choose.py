@@ -23,10 +23,10 @@ def choose(
     """The replica for the next request, or None while none that counts is there or has room.
 
     `draw` in [0, 1) decides between revisions and ties. `avoid` is taken only where nothing else is there.
-    With `revision`, only its replicas count. The same arguments give the same answer.
+    With `revision`, only its replicas count, until it is retired. The same arguments give the same answer.
     """
     if revision is not None:
-        endpoints = [endpoint for endpoint in endpoints if endpoint.revision == revision]
+        endpoints = _that_may_go_on(service, endpoints, revision)
     endpoints = [endpoint for endpoint in endpoints if endpoint not in avoid] or endpoints
     chosen = _of_one_revision(service, endpoints, draw)
     free = _with_room(service, chosen, in_flight) or _with_room(service, endpoints, in_flight)
@@ -35,6 +35,15 @@ def choose(
     if service.policy.policy == "PrefixAware" and prefix:
         return _affine(free, in_flight, prefix)
     return _least_loaded(free, in_flight, draw)
+
+
+def _that_may_go_on(service: Service, endpoints: Sequence[Endpoint], revision: str) -> Sequence[Endpoint]:
+    """Replicas of the revision. Where it has none and no weight, none will come: then all, for an engine
+    tells by itself whether its tokens are the same.
+    """
+    ours = [endpoint for endpoint in endpoints if endpoint.revision == revision]
+    is_retired = bool(service.weights) and not service.weights.get(revision)
+    return endpoints if is_retired and not ours else ours
 
 
 def _of_one_revision(service: Service, endpoints: Sequence[Endpoint], draw: float) -> Sequence[Endpoint]:

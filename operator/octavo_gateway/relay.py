@@ -23,6 +23,8 @@ from octavo_gateway.upstream import Answer, Broken, Reason, Setback, Upstream, e
 logger = logging.getLogger(__name__)
 _PASSED_ON = (b"content-type", b"accept", b"user-agent", b"traceparent", b"tracestate")
 """Headers of a client that are the engine's business; the rest ends here, x-octavo-* above all."""
+_MAX_LOST_REPLICAS = 3
+"""A request that broke off so many, before its first byte and after it, may be what breaks them."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,6 +39,13 @@ class Job:
     arrived_at: float
     revision: str = ""
     pod: str = ""
+    num_lost: int = 0
+
+    def lose(self) -> None:
+        """A replica broke off. Raises BadGateway when that was the last to be risked."""
+        self.num_lost += 1
+        if self.num_lost >= _MAX_LOST_REPLICAS:
+            raise BadGateway(f"{self.num_lost} replicas broke off while they answered", code="replica_failed")
 
 
 class Relay:
@@ -102,6 +111,8 @@ class Relay:
                     if stream.progress.failed == "draining":
                         reason = "draining"
             self._log(job, "replica gave no answer", reason)
+            if reason == "reset":
+                job.lose()
             await patience.bear(reason, endpoint)
 
     async def _go_on(self, job: Job, stream: ClientStream, broken_at: Endpoint) -> bool:
@@ -110,6 +121,8 @@ class Relay:
         for _ in range(self._max_continuations):
             self._log(job, "stream broke", stream.progress.failed or "broken")
             try:
+                if stream.progress.failed != "draining":
+                    _lose(job)
                 broken_again = await self._continue_once(job, stream, revision, broken)
             except _CannotGoOn as end:
                 self._recorder.continued(job.service.name, end.outcome)
@@ -147,6 +160,8 @@ class Relay:
                         reason = setback.reason
                     except Broken:
                         return endpoint
+                if reason == "reset":
+                    _lose(job)
                 await patience.bear(reason, endpoint)
         except ApiError as error:
             raise _CannotGoOn("no_replica", error.message) from None
@@ -185,6 +200,9 @@ class Relay:
         usage = _usage(answer.body) if answer.status == 200 else None
         if usage is not None:
             self._settle(job, usage.prompt_tokens, usage.completion_tokens)
+        elif answer.status < 500:
+            # Without it a refused request would be free, and could be sent without end.
+            job.ticket.settle(prompt_tokens=0, completion_tokens=0)
         headers = [*answer.headers, *encoded(job.ticket.headers)]
         await job.client.answer(answer.status, headers, answer.body)
 
@@ -213,6 +231,13 @@ class _CannotGoOn(Exception):
         super().__init__(why)
         self.outcome = outcome
         self.error = _interrupted(why)
+
+
+def _lose(job: Job) -> None:
+    try:
+        job.lose()
+    except ApiError as error:
+        raise _CannotGoOn("exhausted", error.message) from None
 
 
 def _interrupted(why: str) -> ApiError:

@@ -102,7 +102,8 @@ class Ticket(Protocol):
         """A replica, counted as in flight until the block ends; waits while none is routable or has room.
 
         `avoid` is taken only where nothing else is routable. `prefix` is what prefix affinity hashes.
-        With `revision` only replicas of it count: a stream that broke goes on there.
+        With `revision` only replicas of it count: a stream that broke goes on there. Of a revision without
+        weight and replicas none will come: then any counts, and its engine tells whether it can go on.
         Waits at most `queue_timeout_seconds` since `enter`; with `revision`, since this call.
         Raises Unavailable: the queue is full, or the time is over.
         """

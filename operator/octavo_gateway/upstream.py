@@ -19,7 +19,10 @@ _KEEP_ALIVE_SECONDS = 60.0  # shorter than the engine's 75, so that we close fir
 _READ_BUFFER_BYTES = 16 * 1024
 _RECEIVE_BUFFER_BYTES = 32 * 1024  # the kernel doubles it
 _AT_ONCE_BYTES = 512 * 1024
-_PASSED_ON = ("content-type", "cache-control", "x-accel-buffering", "retry-after", "allow")
+_PASSED_ON = (
+    *("content-type", "cache-control", "x-accel-buffering", "retry-after", "allow"),
+    "x-octavo-ignored-fields",
+)
 """Headers of an engine's answer that are the client's business."""
 
 Reason = Literal["connect", "reset", "draining", "model_loading", "overloaded", "token", "not_served"]

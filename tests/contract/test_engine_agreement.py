@@ -15,11 +15,12 @@ from octavo_api.spec import InferenceService
 from octavo_engine import errors
 from octavo_engine.cli import build_parser
 from octavo_engine.config import CacheConfig, SchedulerConfig
-from octavo_engine.server import edge, gateway_comments, gateway_trust, resume
+from octavo_engine.server import edge, gateway_comments, gateway_trust, limits, resume
 from octavo_engine.server.errors import server_draining
 from octavo_engine.server.openai_schema import ChatRequest
 from octavo_engine.server.settings import DrainSettings, ServerSettings
 from octavo_engine.server.text_codec import TextCodec
+from octavo_gateway import client
 from octavo_operator.observed import OperatorDefaults
 from octavo_operator.render.container import container
 
@@ -173,3 +174,8 @@ def test_a_check_takes_the_command_line_that_the_operator_gives_the_engine(name:
     serving = vars(build_parser().parse_args([command, *flags]))
     checking = vars(build_parser().parse_args(["check", *flags, "--json"]))
     assert checking == serving | {"command": "check", "json": True}
+
+
+def test_the_engine_takes_a_body_that_the_gateway_let_in_with_a_long_answer_behind_it() -> None:
+    num_tokens, bytes_a_token = 128 * 1024, len("123456,")
+    assert client.MAX_BODY_BYTES + num_tokens * bytes_a_token < limits.MAX_BODY_BYTES

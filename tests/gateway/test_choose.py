@@ -74,7 +74,15 @@ def test_a_continuation_stays_with_its_revision_whatever_the_weights() -> None:
     old = endpoint("old", revision="rev0")
     service = replace(SERVICE, weights={"rev1": 100, "rev0": 0})
     assert choose(service, [*REPLICAS, old], idle, draw=0.5, revision="rev0") == old
-    assert choose(service, REPLICAS, idle, draw=0.5, revision="rev0") is None
+
+
+def test_a_continuation_waits_for_its_revision_until_that_is_retired() -> None:
+    for weights in ({"rev1": 90, "rev0": 10}, {}):
+        waited_for = replace(SERVICE, weights=weights)
+        assert choose(waited_for, REPLICAS, idle, draw=0.5, revision="rev0") is None
+    for weights in ({"rev1": 100, "rev0": 0}, {"rev1": 100}):
+        retired = replace(SERVICE, weights=weights)
+        assert choose(retired, REPLICAS, idle, draw=0.5, revision="rev0") in REPLICAS
 
 
 def test_equal_prefixes_meet_on_one_replica_and_different_ones_spread() -> None:

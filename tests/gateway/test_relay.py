@@ -26,7 +26,8 @@ async def test_an_answer_comes_through_as_the_engine_gave_it() -> None:
         body = await response.json()
         assert body["choices"][0]["text"] == WHOLE
         assert response.headers["x-ratelimit-limit-requests"] == "60"
-        assert not any(name.lower().startswith("x-octavo") for name in response.headers)
+        ours = {name.lower() for name in response.headers if name.lower().startswith("x-octavo")}
+        assert ours == {"x-octavo-ignored-fields"}
     assert gateway.admission.settled == [(5, 10)]
     assert gateway.recorder.used == [("", 5, 10)]
 
@@ -124,9 +125,22 @@ async def test_an_engines_own_errors_are_the_clients_to_see(kind: FaultKind, sta
     assert second.received == []
 
 
-async def test_retries_end_and_say_why() -> None:
-    engines = [MockEngine(faults=[Fault(kind="reset")] * 3) for _ in range(4)]
-    async with in_front_of(*engines) as gateway, gateway.post(STREAM) as response:
+@pytest.mark.parametrize(("kind", "settled"), [("bad_request", [(0, 0)]), ("internal", [])])
+async def test_a_refused_request_counts_without_tokens_and_a_failed_one_not_at_all(
+    kind: FaultKind, settled: list[tuple[int, int]]
+) -> None:
+    async with in_front_of(MockEngine(faults=[Fault(kind=kind)])) as gateway, gateway.post({}) as response:
+        await response.read()
+    assert gateway.admission.settled == settled
+
+
+@pytest.mark.parametrize("retries", [2, 10])
+async def test_retries_end_with_the_third_replica_that_breaks_off_and_say_why(retries: int) -> None:
+    engines, service = (
+        [MockEngine(faults=[Fault(kind="reset")] * 3) for _ in range(4)],
+        with_policy(retries=retries),
+    )
+    async with in_front_of(*engines, service=service) as gateway, gateway.post(STREAM) as response:
         assert response.status == 502
         assert (await response.json())["error"]["code"] == "replica_failed"
     assert sum(len(engine.received) for engine in engines) == 3

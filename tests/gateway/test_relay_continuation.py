@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from gateway_parts import endpoint, in_front_of, streamed, text_of, with_policy
+from gateway_parts import SERVICE, endpoint, in_front_of, streamed, text_of, with_policy
 from mock_engine import Fault, FaultKind, MockEngine, token_id, whole_text
 from waiting import until
 
@@ -40,17 +41,30 @@ async def test_all_choices_of_a_request_go_on() -> None:
     assert [text_of(events, index) for index in (0, 1)] == [WHOLE, whole_text(8, 10)]
 
 
-async def test_a_stream_survives_three_broken_replicas_and_not_a_fourth() -> None:
-    engines = [MockEngine(faults=[Fault(kind="reset", after=2)]) for _ in range(3)]
+async def test_a_stream_survives_three_replicas_that_leave_and_not_a_fourth() -> None:
+    engines = [MockEngine(faults=[Fault(kind="failed", after=2)]) for _ in range(3)]
     async with in_front_of(*engines, MockEngine()) as gateway:
         assert text_of(await streamed(gateway, STREAM)) == WHOLE
     assert gateway.recorder.continuations == ["continued"] * 3
 
-    engines = [MockEngine(faults=[Fault(kind="reset", after=1)] * 4) for _ in range(4)]
+    engines = [MockEngine(faults=[Fault(kind="failed", after=1)] * 4) for _ in range(4)]
     async with in_front_of(*engines) as gateway:
         events = await streamed(gateway, STREAM)
     assert json.loads(events[-1])["error"]["code"] == "stream_interrupted"
     assert gateway.recorder.continuations == ["continued"] * 3 + ["exhausted"]
+
+
+@pytest.mark.parametrize("num_before", [0, 1, 2])
+async def test_a_request_that_breaks_replicas_gets_three_before_and_after_its_first_byte(
+    num_before: int,
+) -> None:
+    faults = [Fault(kind="reset")] * num_before + [Fault(kind="reset", after=1)] * 3
+    engines = [MockEngine(faults=[fault]) for fault in faults]
+    async with in_front_of(*engines, service=with_policy(retries=10)) as gateway:
+        events = await streamed(gateway, STREAM)
+    assert sum(len(engine.received) for engine in engines) == 3
+    assert "3 replicas broke off" in json.loads(events[-1])["error"]["message"]
+    assert gateway.recorder.continuations[-1] == "exhausted"
 
 
 async def test_a_continuation_tries_further_replicas() -> None:
@@ -110,6 +124,21 @@ async def test_a_stream_without_another_replica_ends_with_an_error_after_the_que
         events = await asking
     assert json.loads(events[-1])["error"]["code"] == "stream_interrupted"
     assert gateway.recorder.continuations == ["no_replica"]
+
+
+@pytest.mark.parametrize(("exactness", "outcome"), [("abc123", "continued"), ("another", "refused")])
+async def test_a_stream_of_a_retired_revision_asks_another_whether_it_can_go_on(
+    exactness: str, outcome: str
+) -> None:
+    last = MockEngine(faults=[Fault(kind="reset", after=4)], pace_seconds=0.02)
+    new, service = MockEngine(exactness=exactness), replace(SERVICE, weights={"rev2": 100})
+    async with new.running(), in_front_of(last, service=service) as gateway:
+        asking = asyncio.create_task(streamed(gateway, STREAM))
+        await until(lambda: gateway.admission.load.in_flight("uid-pod-0"))
+        gateway.table.endpoints = [endpoint("new", new.port, revision="rev2")]
+        events = await asking
+    assert (events[-1] == "[DONE]") == (outcome == "continued")
+    assert gateway.recorder.continuations == [outcome]
 
 
 async def test_without_continuation_a_dead_replica_cuts_its_streams() -> None:

@@ -123,7 +123,6 @@ POD: dict[str, Any] = {
             ],
             "env": [
                 {"name": "OCTAVO_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
-                {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             ],
             "ports": [
                 {"name": "http", "containerPort": 8080, "protocol": "TCP"},

@@ -123,7 +123,8 @@ class MockEngine:
                 return await self._stream(request, body, fault)
             if self.pace_seconds:
                 await asyncio.sleep(self.pace_seconds)
-            return web.json_response(self._whole(body), headers={"x-octavo-exactness": self.exactness})
+            headers = {"x-octavo-exactness": self.exactness, "x-octavo-ignored-fields": "zebra"}
+            return web.json_response(self._whole(body), headers=headers)
         finally:
             self.num_open -= 1
 

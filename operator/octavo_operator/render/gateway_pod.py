@@ -53,7 +53,6 @@ def _container(defaults: GatewayDefaults) -> Manifest:
         "args": _args(defaults, port),
         "env": [
             {"name": "OCTAVO_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
-            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         ],
         "ports": [
             {"name": name, "containerPort": port, "protocol": "TCP"},
