@@ -3,6 +3,7 @@
 import base64
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -58,6 +59,8 @@ from octavo_operator.writer import Writer, title
 log = logging.getLogger(__name__)
 
 NO_MARKS = {ANNOTATION_DRAINING: None, ANNOTATION_DELETION_COST: None}
+TOKEN_BELIEVED_SECONDS = 60.0
+"""Visits follow each other closely while something drains; a resync comes later than this, so it looks."""
 AskGateways = Callable[[tuple[GatewayPod, ...]], Awaitable[tuple[GatewayReport, ...]]]
 
 
@@ -69,7 +72,11 @@ class Cluster:
         hub: Hub,
         defaults: OperatorDefaults,
         ask_gateways: AskGateways,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
+        self._tokens_seen: dict[ObjectKey, tuple[str, float]] = {}
         self._ask_gateways = ask_gateways
         self._server = server
         self._children = children
@@ -85,6 +92,7 @@ class Cluster:
         """
         raw = await self._server.get(INFERENCE_SERVICES, key.namespace, key.name)
         if raw is None:
+            self._tokens_seen.pop(key, None)
             return Observed(key=key, exists=False)
         service, invalid = _parse(raw)
         metadata = raw["metadata"]
@@ -126,10 +134,18 @@ class Cluster:
         )
 
     async def _has_token(self, key: ObjectKey, uid: str) -> bool:
-        """Asked for by name: Secrets are neither listed nor watched."""
+        """Asked for by name: Secrets are neither listed nor watched. Once seen it is believed for a while."""
+        seen_uid, seen_at = self._tokens_seen.get(key, ("", 0.0))
+        if seen_uid == uid and self._clock() - seen_at < TOKEN_BELIEVED_SECONDS:
+            return True
         secret = await self._server.get(SECRETS, key.namespace, token_secret_name(key.name))
         is_whole = secret is not None and TOKEN_SECRET_KEY in (secret.get("data") or {})
-        return secret is not None and is_whole and _is_ours(secret, key.name, uid)
+        has_token = secret is not None and is_whole and _is_ours(secret, key.name, uid)
+        if has_token:
+            self._tokens_seen[key] = uid, self._clock()
+        else:
+            self._tokens_seen.pop(key, None)
+        return has_token
 
     async def _list(self, resource: Resource, namespace: str, selector: str) -> tuple[Manifest, ...]:
         page = await self._server.list_page(resource, namespace, {"labelSelector": selector})

@@ -61,7 +61,6 @@ def test_the_engine_understands_every_flag_of_the_full_sample() -> None:
         "max_waiting_requests",
         "max_num_prefill_tokens",
         "no_packed_cache",
-        "gateway_token_file",
     )
     assert all(name in understood for name in left_to_users)
     understood = {name: value for name, value in understood.items() if name not in left_to_users}

@@ -59,7 +59,7 @@ async def test_a_request_that_breaks_replicas_gets_three_before_and_after_its_fi
     num_before: int,
 ) -> None:
     faults = [Fault(kind="reset")] * num_before + [Fault(kind="reset", after=1)] * 3
-    engines = [MockEngine(faults=[fault]) for fault in faults]
+    engines = [MockEngine(faults=faults) for _ in range(3)]
     async with in_front_of(*engines, service=with_policy(retries=10)) as gateway:
         events = await streamed(gateway, STREAM)
     assert sum(len(engine.received) for engine in engines) == 3

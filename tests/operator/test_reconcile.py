@@ -188,9 +188,22 @@ async def test_the_token_is_made_once_and_made_anew_when_it_is_deleted() -> None
         await fake.settle()
         assert fake.server.of_kind("Secret") == [first]
         fake.server.remove(SECRETS.path("team", "demo-gateway-token"))
+        fake.later += timedelta(minutes=5)
         await fake.settle()
         (second,) = fake.server.of_kind("Secret")
         assert second["data"]["token"] != first["data"]["token"]
+
+
+async def test_a_token_that_was_seen_is_not_asked_for_at_every_visit() -> None:
+    async with cluster() as fake:
+        await fake.settle()
+        before = fake.server.num_reads["Secret"]
+        for _ in range(20):
+            await fake.visit()
+        assert fake.server.num_reads["Secret"] == before
+        fake.later += timedelta(minutes=5)
+        await fake.visit()
+        assert fake.server.num_reads["Secret"] == before + 1
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ given number of writes, as an operator that is killed there would see it.
 import asyncio
 import base64
 import copy
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -34,6 +35,8 @@ class FakeApiServer:
     def __init__(self) -> None:
         self.objects: dict[str, Manifest] = {}
         self.writes: list[str] = []
+        self.num_reads: Counter[str] = Counter()
+        """By kind, of objects asked for by name."""
         self.events: list[str] = []
         self.dies_after: int | None = None
         self.failures: dict[str, list[ApiError]] = {}
@@ -44,6 +47,7 @@ class FakeApiServer:
     # What the operator uses.
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        self.num_reads[resource.kind] += 1
         return copy.deepcopy(self.objects.get(resource.path(namespace, name)))
 
     async def list_page(
@@ -184,7 +188,14 @@ class FakeCluster:
     async def start(self) -> None:
         self._children = Children(self.server, lambda _: None)
         hub = Hub(lambda *_: self.commit, _no_token, lambda _: None)
-        self._cluster = Cluster(self.server, self._children, hub, self.defaults, self.world.ask)  # type: ignore[arg-type]
+        self._cluster = Cluster(
+            self.server,
+            self._children,
+            hub,
+            self.defaults,
+            self.world.ask,
+            clock=lambda: self.later.total_seconds(),
+        )  # type: ignore[arg-type]
         self._informers = asyncio.create_task(self._children.run())
         await self._children.synced()
 
