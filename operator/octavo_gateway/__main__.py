@@ -50,17 +50,23 @@ async def run(settings: Settings) -> None:
             timeout_seconds=settings.drain_timeout_seconds,
         )
         endpoints.on_table.append(admission.wake)
-        endpoints.on_table.append(lambda: limiter.forget_all_but(endpoints.table.services))
         metrics.watch(admission.waiting, lambda: endpoints.num_gateways)
+        keys = ApiKeys(endpoints.api_keys)
         app = App(
             table=endpoints,
-            keys=ApiKeys(endpoints.api_keys),
+            keys=keys,
             admission=admission,
             lifecycle=lifecycle,
             recorder=metrics,
             upstream=await stack.enter_async_context(Upstream()),
             max_continuations=settings.max_continuations,
         )
+
+        def forget() -> None:
+            for owner in (admission, limiter, keys, metrics, app):
+                owner.forget_all_but(endpoints.table.services)
+
+        endpoints.on_table.append(forget)
         clients = HttpServer(app, **_ssl_options(certificate))
         runner = web.AppRunner(
             admin_app(endpoints, load, metrics, lifecycle), access_log=None, shutdown_timeout=1.0

@@ -7,7 +7,7 @@ swap on the only accelerator) or that all have as many requests as they run at o
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Set
+from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping, Set
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -90,6 +90,10 @@ class Admission:
         for _, line in self._lines.values():
             line.wake()
 
+    def forget_all_but(self, services: Container[str]) -> None:
+        """Services that are gone leave no lines behind, once nobody waits in them."""
+        self._lines = {name: it for name, it in self._lines.items() if name in services or len(it[1])}
+
     def waiting(self) -> Iterator[tuple[str, Wait, int]]:
         """By service: how many wait, and for what."""
         for service, line in self._lines.values():
@@ -123,7 +127,9 @@ class Admission:
             yield lease.endpoint
         finally:
             lease.release()
-            line.wake()
+            # Not `line`: it may have been forgotten while the request ran, and another opened.
+            if service.name in self._lines:
+                self._lines[service.name][1].wake()
 
     def _pick(self, want: Want) -> Lease | None:
         endpoint = choose(

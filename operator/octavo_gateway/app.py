@@ -4,6 +4,7 @@ import asyncio
 import logging
 import traceback
 import uuid
+from collections.abc import Container
 
 import msgspec
 
@@ -59,6 +60,10 @@ class App:
             clock=self._clock,
             max_continuations=max_continuations,
         )
+
+    def forget_all_but(self, services: Container[str]) -> None:
+        """Services that are gone leave nothing behind."""
+        self._relay.forget_all_but(services)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from octavo_gateway.errors import Unauthorized, Unavailable
 from octavo_gateway.routing import Service
@@ -46,6 +46,9 @@ class ApiKeys:
                 "the API key is not one of this service's", code="invalid_api_key", headers=_CHALLENGE
             )
         return tenant
+
+    def forget_all_but(self, services: Container[str]) -> None:
+        self._tenants = {name: known for name, known in self._tenants.items() if name in services}
 
     def _by_digest(self, service: Service, entries: Entries) -> dict[bytes, str]:
         cached = self._tenants.get(service.name)

@@ -12,7 +12,7 @@ Each gateway replica counts for itself and takes limit / (ready gateway replicas
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -133,10 +133,9 @@ class Limiter:
             buckets[kind].add(-amount, now)
         return Reservation(amounts=amounts, headers=_headers(allowed, buckets, now), buckets=dict(buckets))
 
-    def forget_all_but(self, services: Iterable[str]) -> None:
+    def forget_all_but(self, services: Container[str]) -> None:
         """Services that are gone leave no buckets behind."""
-        kept = set(services)
-        self._buckets = {key: buckets for key, buckets in self._buckets.items() if key[0] in kept}
+        self._buckets = {key: buckets for key, buckets in self._buckets.items() if key[0] in services}
 
     def _buckets_of(
         self, service: str, tenant: str, allowed: Mapping[Kind, int], num_gateways: int, now: float

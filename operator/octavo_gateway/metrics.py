@@ -1,9 +1,10 @@
 """What the gateway counts, in a Prometheus registry of its own."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -64,12 +65,23 @@ class Metrics:
         self._completion_tokens = counter(
             "completion_tokens", "Generated tokens by the client's API key.", "service", "key"
         )
+        self._of_services: tuple[MetricWrapperBase, ...] = (
+            *(self._requests, self._errors, self._first_token, self._per_token, *self._waits.values()),
+            *(self._refused, self._retried, self._continued, self._prompt_tokens, self._completion_tokens),
+        )
         self._replicas = Gauge(f"{_PREFIX}_replicas", "Ready gateway replicas.", registry=self.registry)
 
     def watch(self, waiting: Waiting, num_gateways: Callable[[], int]) -> None:
         """What is read at the moment of a scrape."""
         self.registry.register(_WaitingNow(waiting))
         self._replicas.set_function(num_gateways)
+
+    def forget_all_but(self, services: Container[str]) -> None:
+        """Series of services that are gone."""
+        for metric in self._of_services:
+            for sample in [sample for family in metric.collect() for sample in family.samples]:
+                if (service := sample.labels["service"]) not in services:
+                    metric.remove_by_labels({"service": service})
 
     def page(self) -> bytes:
         """In Prometheus' text format."""

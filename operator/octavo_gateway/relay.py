@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Container, Mapping, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -66,6 +66,9 @@ class Relay:
         self._clock = clock
         self._max_continuations = max_continuations
         self._budgets: dict[str, RetryBudget] = {}
+
+    def forget_all_but(self, services: Container[str]) -> None:
+        self._budgets = {name: budget for name, budget in self._budgets.items() if name in services}
 
     async def run(self, job: Job) -> int:
         """Answer the client. The status that it amounts to: 599 for a stream cut short.

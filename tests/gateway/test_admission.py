@@ -232,3 +232,17 @@ async def test_hundreds_who_wait_share_the_places_and_none_is_given_twice() -> N
 
     await asyncio.gather(*(one(number) for number in range(300)))
     assert most == 3 and it.load.in_flight(A.uid) == it.load.in_flight(B.uid) == 0
+
+
+async def test_a_service_that_is_gone_leaves_no_line_once_nobody_waits() -> None:
+    it = World()
+    done = await it.start("1", "2")
+    last = await it.start("3")
+    it.admission.forget_all_but(())
+    assert it.waiting() == {"queued": 1}
+    done.set()
+    last.set()
+    await asyncio.gather(*it.tasks)
+    assert it.served == ["1", "2", "3"]
+    it.admission.forget_all_but(())
+    assert list(it.admission.waiting()) == []

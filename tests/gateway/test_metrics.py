@@ -60,3 +60,16 @@ def test_two_gateways_in_one_process_do_not_share_numbers() -> None:
     one, other = Metrics(), Metrics()
     one.retried("demo", "reset")
     assert ("retried_total", "demo", "reset") not in samples(other)
+
+
+def test_a_service_that_is_gone_leaves_no_series() -> None:
+    metrics = Metrics()
+    for service in ("demo", "gone"):
+        metrics.finished(service, "rev1", 503)
+        metrics.first_token(service, "rev1", 0.5)
+        metrics.usage(service, "alice", 1, 2)
+        metrics.waited(service, "queued")
+    metrics.forget_all_but({"demo"})
+    left = samples(metrics)
+    assert ("requests_total", "demo", "rev1", "503") in left
+    assert not any("gone" in key for key in left)
