@@ -4,6 +4,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -64,7 +65,7 @@ class Metrics:
         self._completion_tokens = counter(
             "completion_tokens", "Generated tokens by the client's API key.", "service", "key"
         )
-        self._of_services: tuple[Counter | Histogram, ...] = (
+        self._of_services: tuple[MetricWrapperBase, ...] = (
             *(self._requests, self._errors, self._first_token, self._per_token, *self._waits.values()),
             *(self._refused, self._retried, self._continued, self._prompt_tokens, self._completion_tokens),
         )
