@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import pytest
+from certificates import write_pair
 from gateway_manifests import raw_pod, raw_secret, raw_service
 from mock_engine import TOKEN, MockEngine
 from scripted_api_server import ScriptedApiServer, scripted_cluster
@@ -113,6 +117,21 @@ async def test_it_waits_for_its_first_look_without_an_api_server_and_ends_on_sig
         async with asyncio.timeout(10):
             _, said = await it.process.communicate()
         assert it.process.returncode == 0 and b"Traceback" not in said
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates with openssl")
+async def test_with_a_certificate_it_speaks_tls_and_nothing_else(tmp_path: Path) -> None:
+    files = write_pair(tmp_path, "gateway")
+    trusted = ssl.create_default_context(cafile=str(files.certificate))
+    trusted.check_hostname = False
+    flags = ("--tls-cert", str(files.certificate), "--tls-key", str(files.key))
+    async with gateway(tmp_path, "http://127.0.0.1:1", *flags) as it:
+        assert await it.status(it.admin + "/healthz") == 200
+        url = it.clients.replace("http:", "https:") + "/v1/models"
+        async with it.session.get(url, ssl=trusted) as response:
+            assert response.status == 200
+        with pytest.raises(aiohttp.ClientError):
+            await it.session.get(it.clients + "/v1/models")
 
 
 async def test_it_serves_what_the_api_server_knows_and_leaves_in_two_steps(tmp_path: Path) -> None:

@@ -4,32 +4,15 @@ import contextlib
 import logging
 import shutil
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
+from certificates import write_pair
 
 from octavo_gateway.settings import TlsFiles
 from octavo_gateway.tls import Certificate
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates with openssl")
-
-
-def write_pair(folder: Path, name: str) -> TlsFiles:
-    files = TlsFiles(certificate=folder / "tls.crt", key=folder / "tls.key")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    subjects = [
-        "-subj",
-        f"/CN={name}",
-        "-days",
-        "1",
-        "-keyout",
-        str(files.key),
-        "-out",
-        str(files.certificate),
-    ]
-    subprocess.run([*command, *subjects], check=True, capture_output=True)
-    return files
 
 
 def served_name(certificate: Certificate) -> bytes:
