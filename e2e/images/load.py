@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cluster.images
 from cluster import guard, image_store
+from cluster.errors import ClusterError
 from cluster.paths import Checkout, this_checkout
 
 from . import layout
@@ -21,6 +22,15 @@ from .progress import say, step
 
 def load(images: Sequence[Image] = IMAGES) -> None:
     """Raises ImagesError when one of them is not built."""
+    try:
+        send_missing(images)
+    except ClusterError:
+        # What a node had when it was asked, its containerd may have thrown away before the import.
+        say("a node lost some layers meanwhile: once more")
+        send_missing(images)
+
+
+def send_missing(images: Sequence[Image]) -> None:
     checkout = this_checkout()
     sockets = node_sockets(checkout)
     with store() as buildah:
