@@ -58,7 +58,7 @@ bench: $(VENV)/.installed model ## Speed of the engine here: a table, a picture 
 cluster: $(VENV)/.installed ## Start a local Kubernetes of two nodes, or NODES=n (writes .octavo/kubeconfig)
 	@$(RUN) -m cluster up $(if $(NODES),--nodes $(NODES))
 
-cluster-down: $(VENV)/.installed ## Stop it and leave nothing behind
+cluster-down: $(VENV)/.installed ## Stop it and end its processes, network and mounts
 	@$(RUN) -m cluster down
 
 images: $(VENV)/.installed ## Build the engine's and the operator's image
