@@ -1,34 +1,21 @@
 """Whole visits on an API server in memory: what is there at the end, not how it came about."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from fake_cluster import KEY, FakeCluster
+from fake_cluster import KEY, cluster
 
 from octavo_api.api_server import (
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
     INFERENCE_SERVICES,
-    SECRETS,
     SERVICES,
     ApiError,
 )
 from octavo_operator.observed import OperatorDefaults
 from octavo_operator.work_queue import RetryLater
-
-
-@asynccontextmanager
-async def cluster(**spec: Any) -> AsyncIterator[FakeCluster]:
-    fake = FakeCluster(**spec)
-    await fake.start()
-    try:
-        yield fake
-    finally:
-        await fake.stop()
 
 
 async def test_a_new_service_is_served_and_ready() -> None:
@@ -162,13 +149,6 @@ async def test_somebody_elses_service_of_the_same_name_is_never_touched() -> Non
         assert len(fake.server.of_kind("Deployment")) == 1
 
 
-async def test_the_token_is_there_before_the_pods_that_mount_it() -> None:
-    async with cluster() as fake:
-        await fake.visit()
-        assert fake.server.writes[0] == "create Secret"
-        assert "apply Deployment" in fake.server.writes
-
-
 async def test_the_gateways_deployment_is_never_taken_for_an_old_revision() -> None:
     async with cluster() as fake:
         await fake.settle()
@@ -178,62 +158,6 @@ async def test_the_gateways_deployment_is_never_taken_for_an_old_revision() -> N
         assert len(fake.server.of_kind("Deployment")) == 1
         (after,) = fake.server.of_gateway("Deployment")
         assert after["spec"] == before["spec"]
-
-
-async def test_the_token_is_made_once_and_made_anew_when_it_is_deleted() -> None:
-    async with cluster() as fake:
-        await fake.settle()
-        (first,) = fake.server.of_kind("Secret")
-        await fake.restart()
-        await fake.settle()
-        assert fake.server.of_kind("Secret") == [first]
-        fake.server.remove(SECRETS.path("team", "demo-gateway-token"))
-        fake.later += timedelta(minutes=5)
-        await fake.settle()
-        (second,) = fake.server.of_kind("Secret")
-        assert second["data"]["token"] != first["data"]["token"]
-
-
-async def test_a_token_that_was_seen_is_not_asked_for_at_every_visit() -> None:
-    async with cluster() as fake:
-        await fake.settle()
-        before = fake.server.num_reads["Secret"]
-        for _ in range(20):
-            await fake.visit()
-        assert fake.server.num_reads["Secret"] == before
-        fake.later += timedelta(minutes=5)
-        await fake.visit()
-        assert fake.server.num_reads["Secret"] == before + 1
-
-
-@pytest.mark.parametrize(
-    ("secret", "reason"),
-    [
-        ({"metadata": {}, "data": {"token": "eA=="}}, "NameTaken"),
-        (
-            {
-                "metadata": {
-                    "labels": {
-                        "app.kubernetes.io/managed-by": "octavo-operator",
-                        "serving.octavo.dev/service": "demo",
-                    }
-                }
-            },
-            "SecretNotFound",
-        ),
-    ],
-)
-async def test_a_secret_that_is_not_our_token_is_told_and_never_written_over(
-    secret: dict[str, Any], reason: str
-) -> None:
-    async with cluster() as fake:
-        path = SECRETS.path("team", "demo-gateway-token")
-        named = {**secret["metadata"], "namespace": "team", "name": "demo-gateway-token"}
-        fake.server.put(path, {"kind": "Secret", **secret, "metadata": named})
-        before = dict(fake.server.objects[path])
-        await fake.settle()
-        assert fake.server.objects[path] == before
-        assert fake.condition("Ready") == ("False", reason)
 
 
 async def test_a_leftover_of_a_deleted_namesake_is_waited_for() -> None:

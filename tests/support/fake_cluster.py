@@ -9,6 +9,7 @@ import base64
 import copy
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -243,6 +244,17 @@ def _name(item: Manifest) -> str:
     """Pods have names that nobody can foresee."""
     is_pod = item["kind"] == "Pod"
     return str(item["metadata"]["labels"].get(LABEL_REVISION) if is_pod else item["metadata"]["name"])
+
+
+@asynccontextmanager
+async def cluster(**spec: Any) -> AsyncIterator[FakeCluster]:
+    """A FakeCluster that runs for as long as the block; `spec` is the service's."""
+    fake = FakeCluster(**spec)
+    await fake.start()
+    try:
+        yield fake
+    finally:
+        await fake.stop()
 
 
 def _merged(before: Manifest, change: Manifest) -> Manifest:
