@@ -24,9 +24,9 @@ def load(images: Sequence[Image] = IMAGES) -> None:
     """Raises ImagesError when one of them is not built."""
     try:
         send_missing(images)
-    except ClusterError:
+    except ClusterError as error:
         # What a node had when it was asked, its containerd may have thrown away before the import.
-        say("a node lost some layers meanwhile: once more")
+        say(f"once more, with what the nodes have now: {error}")
         send_missing(images)
 
 
