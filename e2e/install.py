@@ -23,6 +23,8 @@ TINY_MODEL = "tiny-llama"
 CLIENT_IMAGE = "octavo.local/client:dev"
 OPERATOR_NAMESPACE = "octavo-system"
 OPERATOR_DEPLOYMENT = "deployment/octavo-operator"
+OPERATOR_PODS = "app.kubernetes.io/name=octavo-operator"
+"""The label of its pods."""
 
 
 class InstallFailed(Exception):
@@ -112,3 +114,22 @@ def kill_container(pod: Manifest) -> None:
     socket = containerd_socket(this_checkout().state, node_number(pod["spec"]["nodeName"]))
     container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
     ctr(socket, "tasks", "kill", "--signal", "SIGKILL", container)
+
+
+def stop_operator() -> None:
+    """Services and their children then stay as they are until `start_operator`."""
+    system = kubectl().within(OPERATOR_NAMESPACE)
+    system("scale", OPERATOR_DEPLOYMENT, "--replicas=0")
+    system("wait", "pods", "-l", OPERATOR_PODS, "--for=delete", "--timeout=60s")
+
+
+def start_operator() -> None:
+    system = kubectl().within(OPERATOR_NAMESPACE)
+    system("scale", OPERATOR_DEPLOYMENT, "--replicas=1")
+    system("rollout", "status", OPERATOR_DEPLOYMENT, "--timeout=90s")
+
+
+def operator_pod() -> Manifest:
+    """The one that runs."""
+    pods = kubectl().within(OPERATOR_NAMESPACE).items("pods", "-l", OPERATOR_PODS)
+    return next(pod for pod in pods if pod["status"]["phase"] == "Running")

@@ -111,6 +111,22 @@ def condition_of(kubectl: Kubectl, name: str, kind: str) -> dict[str, Any]:
     return condition(kubectl.get("infsvc", name), kind)
 
 
+def engines_of(kubectl: Kubectl, name: str) -> list[dict[str, Any]]:
+    return kubectl.items("pods", "-l", f"serving.octavo.dev/service={name}")
+
+
+def is_settled(kubectl: Kubectl, name: str, replicas: int) -> bool:
+    """The service is Ready as it is written now, with that many pods and no others."""
+    service = kubectl.get("infsvc", name)
+    ready = condition(service, "Ready")
+    return (
+        ready.get("status") == "True"
+        and ready.get("observedGeneration") == service["metadata"]["generation"]
+        and service["spec"]["replicas"] == replicas
+        and len(engines_of(kubectl, name)) == replicas
+    )
+
+
 def state_of(kubectl: Kubectl) -> str:
     asked = [
         ("get", "infsvc,deployments,replicasets,pods,services,pdb", "-o", "wide"),

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,8 +78,3 @@ def table(report: Report) -> str:
 def failed(report: Report) -> dict[str, dict[str, int]]:
     """The failures of each phase that has any: empty is what a story wants."""
     return {name: phase["failures"] for name, phase in report.items() if phase["failed"]}
-
-
-def settle(seconds: float) -> None:
-    """Let the traffic go on for a while with nothing happening."""
-    time.sleep(seconds)

@@ -26,22 +26,18 @@ from cluster.paths import this_checkout
 from cluster.record import read_record
 from fake_node import PLACEMENT, fake_node
 from killing_proxy import KillingProxy
-from kubectl import Kubectl, condition
-from storytelling import inference_service
+from kubectl import Kubectl
+from storytelling import engines_of, inference_service, is_settled
 
 Until = Callable[..., Any]
-OPERATOR_POD = ("pods", "-l", "app.kubernetes.io/name=octavo-operator")
 
 
 @pytest.fixture
-def no_operator(cluster: Kubectl) -> Iterator[None]:
+def no_operator() -> Iterator[None]:
     """The cluster's own operator rests, and works again when the story is over."""
-    system = cluster.within(install.OPERATOR_NAMESPACE)
-    system("scale", install.OPERATOR_DEPLOYMENT, "--replicas=0")
-    system("wait", *OPERATOR_POD, "--for=delete", "--timeout=60s")
+    install.stop_operator()
     yield
-    system("scale", install.OPERATOR_DEPLOYMENT, "--replicas=1")
-    system("rollout", "status", install.OPERATOR_DEPLOYMENT, "--timeout=90s")
+    install.start_operator()
 
 
 class Laboratory:
@@ -87,20 +83,11 @@ class Laboratory:
 
     def is_settled(self, name: str, replicas: int) -> bool:
         """As it is after a while without a write, too: the last visit has nothing left to do."""
-        service = self.kubectl.get("infsvc", name)
-        ready = condition(service, "Ready")
-        if (
-            ready.get("status") != "True"
-            or ready.get("observedGeneration") != service["metadata"]["generation"]
-            or len(self.pods(name)) != replicas
-        ):
+        if not is_settled(self.kubectl, name, replicas):
             return False
         before = len(self.proxy.writes)
         time.sleep(1.0)
-        return len(self.proxy.writes) == before and len(self.pods(name)) == replicas
-
-    def pods(self, name: str) -> list[dict[str, Any]]:
-        return self.kubectl.items("pods", "-l", f"serving.octavo.dev/service={name}")
+        return len(self.proxy.writes) == before and len(engines_of(self.kubectl, name)) == replicas
 
     def end_state(self, name: str) -> dict[str, Any]:
         """All that has to be equal, without names, times and versions."""
@@ -114,7 +101,7 @@ class Laboratory:
                     pod["status"]["phase"],
                     "serving.octavo.dev/draining" in pod["metadata"].get("annotations", {}),
                 )
-                for pod in self.pods(name)
+                for pod in engines_of(self.kubectl, name)
             ),
             "counts": {key: value for key, value in status.items() if key.lower().endswith("replicas")},
             "conditions": {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]},
@@ -221,19 +208,8 @@ def test_real_engines_never_restart_when_the_operator_dies_in_a_rollout(
         spec = {"spec": {"engine": other(100 + kill_after)}}
         kubectl("patch", "infsvc", "tiny", "--type=merge", "-p", json.dumps(spec))
         until("the n-th write", lambda: len(writes(str(kubectl.namespace))) >= before + kill_after)  # noqa: B023
-        install.kill_container(cluster.items("-n", install.OPERATOR_NAMESPACE, *OPERATOR_POD)[0])
-        until("settled", lambda: is_settled(kubectl), seconds=180)
+        install.kill_container(install.operator_pod())
+        until("settled", lambda: is_settled(kubectl, "tiny", 1), seconds=180)
 
-    engines = kubectl.items("pods", "-l", "serving.octavo.dev/service=tiny")
+    engines = engines_of(kubectl, "tiny")
     assert [each["restartCount"] for pod in engines for each in pod["status"]["containerStatuses"]] == [0]
-
-
-def is_settled(kubectl: Kubectl) -> bool:
-    found = kubectl.get("infsvc", "tiny")
-    ready = condition(found, "Ready")
-    pods = kubectl.items("pods", "-l", "serving.octavo.dev/service=tiny")
-    return (
-        ready.get("status") == "True"
-        and ready.get("observedGeneration") == found["metadata"]["generation"]
-        and len(pods) == 1
-    )

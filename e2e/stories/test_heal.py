@@ -74,29 +74,24 @@ def test_every_other_child_comes_back_too(kubectl: Kubectl, serve: Any, until: A
 
 
 @pytest.fixture
-def operator(cluster: Kubectl) -> Iterator[Kubectl]:
-    """kubectl in the operator's namespace; the operator runs again when the story is over."""
-    within = cluster.within("octavo-system")
-    yield within
-    within("scale", "deployment/octavo-operator", "--replicas=1")
-    within("rollout", "status", "deployment/octavo-operator", "--timeout=90s")
+def operator_comes_back(cluster: Kubectl) -> Iterator[None]:
+    """Whatever the story does to the operator, it runs again afterwards."""
+    yield
+    install.start_operator()
 
 
-def kill(operator: Kubectl) -> None:
-    operator("delete", "pods", "-l", "app.kubernetes.io/name=octavo-operator", "--grace-period=0", "--force")
+def kill_operator(cluster: Kubectl) -> None:
+    pods = ("pods", "-l", install.OPERATOR_PODS, "--grace-period=0", "--force")
+    cluster("-n", install.OPERATOR_NAMESPACE, "delete", *pods)
 
 
-def stop(operator: Kubectl) -> None:
-    operator("scale", "deployment/octavo-operator", "--replicas=0")
-    operator("wait", "pods", "-l", "app.kubernetes.io/name=octavo-operator", "--for=delete", "--timeout=60s")
-
-
+@pytest.mark.usefixtures("operator_comes_back")
 def test_an_operator_killed_in_the_middle_of_a_create_finishes_it(
-    operator: Kubectl, kubectl: Kubectl, serve: Any, client: Any, until: Any, tiny_model: str
+    cluster: Kubectl, kubectl: Kubectl, serve: Any, client: Any, until: Any, tiny_model: str
 ) -> None:
     serve("tiny", tiny_model, wait=False)
     until("the first child", lambda: kubectl.items("deployments,services,poddisruptionbudgets"))
-    kill(operator)
+    kill_operator(cluster)
 
     kubectl("wait", "infsvc/tiny", "--for=condition=Ready", "--timeout=180s")
     assert client("tiny", GOOD)[0]["usage"]["completion_tokens"] == 8
@@ -104,11 +99,12 @@ def test_an_operator_killed_in_the_middle_of_a_create_finishes_it(
     assert restarts(kubectl) == 0
 
 
+@pytest.mark.usefixtures("operator_comes_back")
 def test_a_service_deleted_while_the_operator_is_down_leaves_nothing(
-    operator: Kubectl, kubectl: Kubectl, serve: Any, until: Any, tiny_model: str
+    kubectl: Kubectl, serve: Any, until: Any, tiny_model: str
 ) -> None:
     serve("tiny", tiny_model)
-    stop(operator)
+    install.stop_operator()
 
     kubectl("delete", "infsvc", "tiny", "--timeout=30s")
 

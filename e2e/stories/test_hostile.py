@@ -1,13 +1,14 @@
 """Clients that misbehave get clear answers, cost the gateway no memory, and harm nobody else."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from kubectl import Kubectl
 from storytelling import CLIENT, client_pod, inference_service
-from traffic import GATEWAY, failed, settle, streams
+from traffic import GATEWAY, failed, streams
 
 KEYS = {"good": "octavo-key-good", "rude": "octavo-key-rude"}
 LIMIT = 40
@@ -39,7 +40,7 @@ def memory(kubectl: Kubectl) -> int:
 def test_hostile_clients_are_answered_and_others_are_not_harmed(guarded: Kubectl) -> None:
     host = f"{GATEWAY}.{guarded.namespace}.svc.cluster.local"
     with streams(guarded, "tiny", key=KEYS["good"], concurrency=16) as traffic:
-        settle(3)
+        time.sleep(3)
         before = memory(guarded)
         traffic.phase("rudeness")
         command = ("exec", CLIENT, "--", "python", "/client/hostile.py", host, "tiny", KEYS["rude"])

@@ -1,18 +1,16 @@
 """64 clients stream without a pause while everything around them changes: not one token is lost or wrong."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import install
-from kubectl import Kubectl, condition
-from storytelling import CLIENT, client_pod, inference_service
-from traffic import GATEWAY, Traffic, failed, settle, streams
-
-ENGINES = ("pods", "-l", "serving.octavo.dev/service=tiny")
-SYSTEM = install.OPERATOR_NAMESPACE
+from kubectl import Kubectl
+from storytelling import CLIENT, client_pod, engines_of, inference_service, is_settled
+from traffic import GATEWAY, Traffic, failed, streams
 
 
 class World:
@@ -23,21 +21,12 @@ class World:
         self.until = until
 
     def pods(self) -> list[dict[str, Any]]:
-        return self.kubectl.items(*ENGINES)
-
-    def is_settled(self, replicas: int) -> bool:
-        """The service is Ready as it is written now, with that many pods and no others."""
-        service = self.kubectl.get("infsvc", "tiny")
-        ready = condition(service, "Ready")
-        return (
-            ready.get("status") == "True"
-            and ready.get("observedGeneration") == service["metadata"]["generation"]
-            and service["spec"]["replicas"] == replicas
-            and len(self.pods()) == replicas
-        )
+        return engines_of(self.kubectl, "tiny")
 
     def settled(self, replicas: int) -> None:
-        self.until(f"{replicas} settled replicas", lambda: self.is_settled(replicas), seconds=240)
+        self.until(
+            f"{replicas} settled replicas", lambda: is_settled(self.kubectl, "tiny", replicas), seconds=240
+        )
 
     def scale(self, replicas: int) -> None:
         self.kubectl("scale", "infsvc/tiny", f"--replicas={replicas}")
@@ -88,7 +77,7 @@ def other_node(cluster: Kubectl) -> str:
 def test_no_stream_fails_through_scaling_and_rollouts(world: World) -> None:
     with streams(world.kubectl, "tiny") as traffic:
         traffic.phase("nothing happens")
-        settle(5)
+        time.sleep(5)
 
         traffic.phase("scale up")
         world.scale(3)
@@ -114,7 +103,7 @@ def test_no_stream_fails_through_scaling_and_rollouts(world: World) -> None:
         traffic.phase("to zero and back")
         world.scale(0)
         world.until("no pod", lambda: not world.pods())
-        settle(2)
+        time.sleep(2)
         world.scale(2)
         world.settled(2)
 
@@ -129,7 +118,7 @@ def test_no_stream_fails_through_what_the_cluster_does(world: World, cluster: Ku
     with streams(world.kubectl, "tiny") as traffic:
         traffic.phase("eviction")
         world.evict(world.pods()[0]["metadata"]["name"])
-        settle(2)
+        time.sleep(2)
         world.settled(2)
 
         traffic.phase("node drain")
@@ -146,7 +135,7 @@ def test_no_stream_fails_through_what_the_cluster_does(world: World, cluster: Ku
         traffic.phase("operator killed in a rollout")
         world.change(203)
         world.until("pods of two revisions", lambda: len(world.revisions()) == 2)
-        install.kill_container(operator_pod(cluster))
+        install.kill_container(install.operator_pod())
         world.settled(2)
 
         report = traffic.stop()
@@ -161,17 +150,12 @@ def drain(cluster: Kubectl, node: str) -> None:
     cluster("drain", node, *flags)
 
 
-def operator_pod(cluster: Kubectl) -> dict[str, Any]:
-    found = cluster.items("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/name=octavo-operator")
-    return next(pod for pod in found if pod["status"]["phase"] == "Running")
-
-
 def test_requests_wait_for_a_service_that_starts_for_the_first_time(world: World, tiny_model: str) -> None:
     world.kubectl.apply(tiny(tiny_model, name="second"))
     with streams(world.kubectl, "second", learns_first=False) as traffic:
         traffic.phase("first start")
         world.kubectl("wait", "infsvc/second", "--for=condition=Ready", "--timeout=180s")
-        settle(2)
+        time.sleep(2)
         report = traffic.stop()
 
     assert failed(report) == {}
@@ -190,9 +174,9 @@ def test_streams_of_an_engine_that_is_killed_go_on_elsewhere_token_for_token(wor
 def kill_engines(world: World, traffic: Traffic, times: int) -> None:
     for number in range(times):
         traffic.phase(f"engine killed, {number + 1}")
-        settle(2)
+        time.sleep(2)
         install.kill_container(world.pods()[number % 2])
-        world.until("the container runs again", lambda: world.is_settled(2), seconds=120)
+        world.until("the container runs again", lambda: is_settled(world.kubectl, "tiny", 2), seconds=120)
 
 
 def continued(kubectl: Kubectl) -> float:
@@ -219,9 +203,9 @@ def test_drain_alone_saves_every_stream_and_without_it_they_break(world: World) 
         world.scale(1)
         world.settled(1)
         traffic.phase("torn away")
-        settle(1)
+        time.sleep(1)
         install.kill_container(world.pods()[0])
-        settle(1)
+        time.sleep(1)
         report = traffic.stop()
 
     assert report["drained"]["failures"] == {}
