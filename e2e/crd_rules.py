@@ -1,6 +1,7 @@
 """Specs on both sides of every rule of the CRD, for the story that shows them to a real API server."""
 
 from crd_case import Rule, args, engine, env, model, spec
+from crd_scaling_rules import SCALING_RULES
 from crd_traffic_rules import TRAFFIC_RULES
 
 COMMIT = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
@@ -251,4 +252,5 @@ RULES = (
     Rule(says="spec.model: Required value", good=(spec(),), bad=({},)),
     Rule(says="spec.model.uri: Required value", good=(spec(),), bad=({"model": {}},)),
     *TRAFFIC_RULES,
+    *SCALING_RULES,
 )

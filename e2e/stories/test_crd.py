@@ -106,6 +106,9 @@ def test_the_shortest_service_shows_every_default(cluster: Kubectl) -> None:
         "rollout": {
             "maxSurge": 1,
             "maxUnavailable": 0,
+            "strategy": "Auto",
+            "minReadySeconds": 0,
+            "autoRollback": True,
             "progressDeadlineSeconds": 1800,
             "revisionHistoryLimit": 3,
             "paused": False,

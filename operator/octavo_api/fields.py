@@ -47,6 +47,10 @@ class Fields:
             return value
         self._refuse(name, value, "write an integer")
 
+    def required_integer(self, name: str) -> int:
+        value = self.optional_integer(name)
+        return self._refuse(name, value, "is required; set it") if value is None else value
+
     def boolean(self, name: str, default: bool) -> bool:
         value = self._raw.get(name)
         if value is None or isinstance(value, bool):

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from octavo_api.fields import Fields, Json
 from octavo_api.names import ConditionType
+from octavo_api.rollout_status import RolloutRecord
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 _STATUSES: dict[str, ConditionStatus] = {"True": "True", "False": "False", "Unknown": "Unknown"}
@@ -61,6 +62,11 @@ class ServiceStatus:
     model_commit: str = ""
     """The commit that an hf:// reference was pinned to; empty for other models."""
     last_failure: LastFailure | None = None
+    rollout: RolloutRecord | None = None
+    autoscaler: str = ""
+    """The kind of the autoscaler that was made, so that it is found when another is wanted."""
+    start_seconds: int = 0
+    """From a pod's creation until it was Ready, rounded up coarsely; 0 while it is not known."""
 
     def condition(self, type: ConditionType) -> Condition | None:
         return next((condition for condition in self.conditions if condition.type == type), None)
@@ -83,6 +89,9 @@ class ServiceStatus:
             revisions=tuple(_revision(part) for part in fields.parts("revisions")),
             model_commit=fields.part("model").text("commit") or "",
             last_failure=_last_failure(fields.part("lastFailure")) if fields.has("lastFailure") else None,
+            rollout=RolloutRecord.from_fields(fields.part("rollout")) if fields.has("rollout") else None,
+            autoscaler=fields.text("autoscaler") or "",
+            start_seconds=fields.integer("startSeconds", 0),
         )
 
     def to_manifest(self) -> dict[str, Any]:
@@ -101,6 +110,7 @@ class ServiceStatus:
             "url": self.url,
             "currentRevision": self.current_revision,
             "updateRevision": self.update_revision,
+            "autoscaler": self.autoscaler,
         }
         status |= {name: text for name, text in texts.items() if text}
         if self.revisions:
@@ -109,6 +119,10 @@ class ServiceStatus:
             status["model"] = {"commit": self.model_commit}
         if self.last_failure is not None:
             status["lastFailure"] = _last_failure_manifest(self.last_failure)
+        if self.rollout is not None:
+            status["rollout"] = self.rollout.to_manifest()
+        if self.start_seconds:
+            status["startSeconds"] = self.start_seconds
         return status
 
 

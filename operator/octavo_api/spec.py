@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from octavo_api.autoscaling_spec import AutoscalingSpec
 from octavo_api.errors import InvalidSpec
 from octavo_api.fields import Fields, Json
 from octavo_api.gateway_spec import GatewaySpec, RateLimit
 from octavo_api.model_source import ClaimModel, FileModel, HubModel, ModelSource, parse_model_uri
 from octavo_api.quantity import parse_quantity
+from octavo_api.rollout_spec import RolloutSpec
 from octavo_api.service_status import ServiceStatus
 
 __all__ = [
+    "AutoscalingSpec",
     "ClaimModel",
     "FileModel",
     "GatewaySpec",
@@ -23,6 +26,7 @@ __all__ = [
     "InvalidSpec",
     "ModelSource",
     "RateLimit",
+    "RolloutSpec",
 ]
 
 Dtype = Literal["Auto", "BF16", "FP16", "FP32"]
@@ -107,15 +111,6 @@ class PodSpecOverrides:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutSpec:
-    max_surge: int = 1
-    max_unavailable: int = 0
-    progress_deadline_seconds: int = 1800
-    revision_history_limit: int = 3
-    paused: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DrainSpec:
     timeout_seconds: int = 300
     endpoint_propagation_seconds: int = 10
@@ -148,6 +143,7 @@ class InferenceService:
     accelerator: AcceleratorSpec | None = None
     pod: PodSpecOverrides = field(default_factory=PodSpecOverrides)
     replicas: int = 1
+    autoscaling: AutoscalingSpec | None = None
     gateway: GatewaySpec = field(default_factory=GatewaySpec)
     rollout: RolloutSpec = field(default_factory=RolloutSpec)
     drain: DrainSpec = field(default_factory=DrainSpec)
@@ -178,8 +174,11 @@ class InferenceService:
             accelerator=_accelerator(spec.part("accelerator")) if spec.has("accelerator") else None,
             pod=_pod(spec.part("pod")),
             replicas=spec.integer("replicas", 1),
+            autoscaling=(
+                AutoscalingSpec.from_fields(spec.part("autoscaling")) if spec.has("autoscaling") else None
+            ),
             gateway=GatewaySpec.from_fields(spec.part("gateway")),
-            rollout=_rollout(spec.part("rollout")),
+            rollout=RolloutSpec.from_fields(spec.part("rollout")),
             drain=_drain(spec.part("drain")),
             service=_service(spec.part("service")),
             disruption_budget=_disruption_budget(spec.part("disruptionBudget")),
@@ -259,19 +258,6 @@ def _pod(fields: Fields) -> PodSpecOverrides:
         runtime_class_name=fields.text("runtimeClassName"),
         labels=fields.text_map("labels"),
         annotations=fields.text_map("annotations"),
-    )
-
-
-def _rollout(fields: Fields) -> RolloutSpec:
-    default = RolloutSpec()
-    return RolloutSpec(
-        max_surge=fields.integer("maxSurge", default.max_surge),
-        max_unavailable=fields.integer("maxUnavailable", default.max_unavailable),
-        progress_deadline_seconds=fields.integer(
-            "progressDeadlineSeconds", default.progress_deadline_seconds
-        ),
-        revision_history_limit=fields.integer("revisionHistoryLimit", default.revision_history_limit),
-        paused=fields.boolean("paused", default.paused),
     )
 
 

@@ -7,13 +7,18 @@ import pytest
 from crd import Schema, sample, schema, walk, with_defaults
 from recorded import Recorded
 
+from octavo_api.autoscaling_spec import Provider
 from octavo_api.gateway_spec import RoutingPolicy
+from octavo_api.rollout_spec import Strategy
+from octavo_api.rollout_status import RolloutFailure, RolloutRecord
 from octavo_api.service_status import Condition, LastFailure, RevisionStatus, ServiceStatus
 from octavo_api.spec import Dtype, InferenceService, ServiceType
 
 NODES = dict(walk(schema()))
 # Kept as the user wrote them: what is inside goes into the pod, and the API server checks it there.
-OPAQUE = re.compile(r"^spec\.(pod\.(tolerations|topologySpreadConstraints)\[\]|engine\.env\[\]\.valueFrom\.)")
+OPAQUE = re.compile(
+    r"^spec\.(pod\.(tolerations|topologySpreadConstraints)\[\]|engine\.env\[\]\.valueFrom\.|autoscaling\.behavior\.scale\w+\.)"
+)
 
 
 def fields_of(part: str) -> set[str]:
@@ -66,6 +71,16 @@ def test_the_status_is_written_and_read_in_full() -> None:
         revisions=(RevisionStatus(name="told-1", weight_percent=100, replicas=2, ready_replicas=1),),
         model_commit="12fd25f",
         last_failure=failure,
+        autoscaler="HorizontalPodAutoscaler",
+        start_seconds=30,
+        rollout=RolloutRecord(
+            revision="told-2",
+            stable="told-1",
+            step=1,
+            started_at="t",
+            step_started_at="t",
+            failure=RolloutFailure(revision="told-2", reason="r", message="m", at="t"),
+        ),
     ).to_manifest()
     assert written(status, "status") - {"status"} == fields_of("status")
     raw = Recorded({"status": status})
@@ -73,7 +88,16 @@ def test_the_status_is_written_and_read_in_full() -> None:
     assert raw.paths == fields_of("status")
 
 
-@pytest.mark.parametrize("spec", [{}, {"accelerator": {}}, {"engine": {"kvCache": {"blockSize": 32}}}])
+SPECS: tuple[Schema, ...] = (
+    {},
+    {"accelerator": {}},
+    {"engine": {"kvCache": {"blockSize": 32}}},
+    {"autoscaling": {"maxReplicas": 2}},
+    {"rollout": {"strategy": "Canary", "canary": {"steps": [{"weightPercent": 5}], "gate": {}}}},
+)
+
+
+@pytest.mark.parametrize("spec", SPECS)
 def test_the_schemas_defaults_are_those_of_the_reader(spec: Schema) -> None:
     raw = {
         "metadata": {"namespace": "a", "name": "b", "uid": "u"},
@@ -90,6 +114,8 @@ def test_the_schemas_defaults_are_those_of_the_reader(spec: Schema) -> None:
         ("spec.model.dtype", get_args(Dtype)),
         ("spec.service.type", get_args(ServiceType)),
         ("spec.gateway.policy", get_args(RoutingPolicy)),
+        ("spec.autoscaling.provider", get_args(Provider)),
+        ("spec.rollout.strategy", get_args(Strategy)),
     ],
 )
 def test_choices_are_the_same(path: str, choices: tuple[str, ...]) -> None:

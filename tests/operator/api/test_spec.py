@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from crd import sample
 
+from octavo_api.rollout_spec import CanarySpec, CanaryStep, GateSpec
 from octavo_api.spec import (
     AcceleratorSpec,
+    AutoscalingSpec,
     DisruptionBudgetSpec,
     DrainSpec,
     EngineSpec,
@@ -89,7 +91,40 @@ def test_every_field_of_the_full_sample_is_read() -> None:
                 RateLimit(key="search", tokens_per_minute=1_000_000),
             ),
         ),
+        autoscaling=AutoscalingSpec(
+            min_replicas=0,
+            max_replicas=6,
+            kv_cache_percent=75,
+            waiting_requests=8,
+            idle_seconds=1800,
+            scale_up={
+                "stabilizationWindowSeconds": 30,
+                "selectPolicy": "Max",
+                "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],
+            },
+            scale_down={
+                "stabilizationWindowSeconds": 900,
+                "selectPolicy": "Min",
+                "policies": [{"type": "Percent", "value": 50, "periodSeconds": 300}],
+            },
+        ),
         rollout=RolloutSpec(
+            strategy="Canary",
+            canary=CanarySpec(
+                steps=(
+                    CanaryStep(weight_percent=5, pause_seconds=600),
+                    CanaryStep(weight_percent=50, pause_seconds=600),
+                ),
+                gate=GateSpec(
+                    max_error_percent=2,
+                    max_ttft_milliseconds=1500,
+                    max_tpot_milliseconds=60,
+                    min_requests=200,
+                    regression_percent=25,
+                ),
+            ),
+            auto_rollback=False,
+            min_ready_seconds=30,
             max_surge=2,
             max_unavailable=1,
             progress_deadline_seconds=3600,

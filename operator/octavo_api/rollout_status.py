@@ -1,0 +1,80 @@
+"""What an InferenceService's status remembers of its rollout: the operator's only memory that outlives it.
+
+Everything else is read off the objects. Which revision is the stable one, that one has failed, and how far a
+canary has come cannot be seen on them.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from octavo_api.fields import Fields
+
+EffectiveStrategy = Literal["Surge", "Replace", "Canary"]
+_STRATEGIES: dict[str, EffectiveStrategy] = {"Surge": "Surge", "Replace": "Replace", "Canary": "Canary"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutFailure:
+    """Why a revision was given up; it is not tried again while the spec asks for it."""
+
+    revision: str
+    reason: str
+    message: str
+    at: str
+    """RFC 3339 in UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutRecord:
+    revision: str = ""
+    """The wanted revision that the other fields, but `stable`, speak of."""
+    stable: str = ""
+    """The last revision that was rolled out completely: what a rollback goes back to."""
+    strategy: EffectiveStrategy = "Surge"
+    """Auto begins as Surge and may have become Replace."""
+    step: int = 0
+    """Of a canary: the index of the step that is under way; as many as there are steps: promoted."""
+    started_at: str = ""
+    step_started_at: str = ""
+    """When the step's share of the requests first went to the new revision; empty before."""
+    failure: RolloutFailure | None = None
+
+    @staticmethod
+    def from_fields(fields: Fields) -> "RolloutRecord":
+        return RolloutRecord(
+            revision=fields.text("revision") or "",
+            stable=fields.text("stableRevision") or "",
+            strategy=fields.choice("strategy", _STRATEGIES, RolloutRecord().strategy),
+            step=fields.integer("step", 0),
+            started_at=fields.text("startedAt") or "",
+            step_started_at=fields.text("stepStartedAt") or "",
+            failure=_failure(fields.part("failure")) if fields.has("failure") else None,
+        )
+
+    def to_manifest(self) -> dict[str, Any]:
+        texts = {
+            "revision": self.revision,
+            "stableRevision": self.stable,
+            "strategy": self.strategy,
+            "startedAt": self.started_at,
+            "stepStartedAt": self.step_started_at,
+        }
+        manifest: dict[str, Any] = {name: text for name, text in texts.items() if text}
+        manifest["step"] = self.step
+        if self.failure is not None:
+            manifest["failure"] = {
+                "revision": self.failure.revision,
+                "reason": self.failure.reason,
+                "message": self.failure.message,
+                "at": self.failure.at,
+            }
+        return manifest
+
+
+def _failure(fields: Fields) -> RolloutFailure:
+    return RolloutFailure(
+        revision=fields.text("revision") or "",
+        reason=fields.text("reason") or "",
+        message=fields.text("message") or "",
+        at=fields.text("at") or "",
+    )
