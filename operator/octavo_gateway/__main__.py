@@ -5,12 +5,14 @@ import logging
 import os
 import signal
 import sys
+import time
 from contextlib import AsyncExitStack
 
 import uvloop
 from aiohttp import web
 
 from octavo_api.api_server import ApiServer
+from octavo_gateway.activity import Activity
 from octavo_gateway.admin import admin_app
 from octavo_gateway.admission import Admission
 from octavo_gateway.app import App
@@ -43,8 +45,8 @@ async def run(settings: Settings) -> None:
         server = await ApiServer.connect(settings.kubeconfig, max_connections=UNBOUNDED)
         stack.push_async_callback(server.close)
         endpoints = Endpoints(server, settings.namespace)
-        load, limiter, metrics = Load(), Limiter(), Metrics()
-        admission = Admission(endpoints, load, limiter, metrics)
+        load, limiter, metrics, activity = Load(), Limiter(), Metrics(), Activity()
+        admission = Admission(endpoints, load, limiter, metrics, activity)
         lifecycle = Lifecycle(
             propagation_seconds=settings.drain_propagation_seconds,
             timeout_seconds=settings.drain_timeout_seconds,
@@ -65,11 +67,15 @@ async def run(settings: Settings) -> None:
         def forget() -> None:
             for owner in (admission, limiter, keys, metrics, app):
                 owner.forget_all_but(endpoints.table.services)
+            metrics.forget_revisions_but(endpoints.table.revisions, time.monotonic())
+            activity.meet(endpoints.table.services)
 
         endpoints.on_table.append(forget)
         clients = HttpServer(app, **_ssl_options(certificate))
         runner = web.AppRunner(
-            admin_app(endpoints, load, metrics, lifecycle), access_log=None, shutdown_timeout=1.0
+            admin_app(endpoints, load, metrics, lifecycle, admission, activity),
+            access_log=None,
+            shutdown_timeout=1.0,
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -1,16 +1,21 @@
 """The admin port: what the kubelet, Prometheus and the operator ask. Never open to clients."""
 
 import time
+import uuid
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from octavo_api.informer import LONGEST_WAIT, SILENT_AFTER
-from octavo_api.names import PATH_ENDPOINTS, PATH_METRICS
+from octavo_api.names import PATH_ENDPOINTS, PATH_METRICS, PATH_TRAFFIC
+from octavo_gateway.activity import Activity
+from octavo_gateway.admission import Admission
 from octavo_gateway.endpoints import Endpoints
 from octavo_gateway.lifecycle import Lifecycle
 from octavo_gateway.metrics import Metrics
 from octavo_gateway.routing import Load
+from octavo_gateway.traffic import traffic
 
 # Every watch hears something, or tries again, well within this, also when the API server is away.
 LONGEST_SILENCE = 2 * SILENT_AFTER + LONGEST_WAIT
@@ -36,7 +41,16 @@ def acknowledgement(endpoints: Endpoints, load: Load) -> dict[str, Any]:
     }
 
 
-def admin_app(endpoints: Endpoints, load: Load, metrics: Metrics, lifecycle: Lifecycle) -> web.Application:
+def admin_app(
+    endpoints: Endpoints,
+    load: Load,
+    metrics: Metrics,
+    lifecycle: Lifecycle,
+    admission: Admission,
+    activity: Activity,
+) -> web.Application:
+    instance, started = uuid.uuid4().hex, time.monotonic()
+
     async def healthz(_: web.Request) -> web.Response:
         found = troubles(endpoints, time.monotonic())
         return web.Response(text="\n".join(found) or "ok", status=503 if found else 200)
@@ -53,9 +67,19 @@ def admin_app(endpoints: Endpoints, load: Load, metrics: Metrics, lifecycle: Lif
     async def endpoints_page(_: web.Request) -> web.Response:
         return web.json_response(acknowledgement(endpoints, load))
 
+    async def traffic_page(_: web.Request) -> web.Response:
+        report = {
+            # Whether the counters are those of last time, or began anew.
+            "instance": instance,
+            "uptime_seconds": round(time.monotonic() - started, 3),
+            "services": traffic(endpoints.table.services, admission.waiting(), activity, metrics.tallies),
+        }
+        return web.Response(body=msgspec.json.encode(report), content_type="application/json")
+
     app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get(PATH_METRICS, metrics_page)
     app.router.add_get(PATH_ENDPOINTS, endpoints_page)
+    app.router.add_get(PATH_TRAFFIC, traffic_page)
     return app

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from octavo_api.spec import RateLimit
+from octavo_gateway.activity import Activity
 from octavo_gateway.choose import choose
 from octavo_gateway.errors import RateLimited, Unavailable
 from octavo_gateway.limits import Limiter, Reservation
@@ -53,6 +54,7 @@ class Admission:
         load: Load,
         limiter: Limiter,
         recorder: AdmissionRecorder,
+        activity: Activity,
         *,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
@@ -61,6 +63,7 @@ class Admission:
         self._load = load
         self._limiter = limiter
         self._recorder = recorder
+        self._activity = activity
         self._clock = clock
         self._draw = draw
         self._lines: dict[str, tuple[Service, WaitingLine]] = {}
@@ -81,7 +84,8 @@ class Admission:
             self._recorder.refused(service.name, "rate_limit_exceeded")
             raise
         try:
-            yield AdmittedRequest(self, service, reservation)
+            with self._activity.open(service.name):
+                yield AdmittedRequest(self, service, reservation)
         finally:
             reservation.refund(self._clock())
 

@@ -34,6 +34,8 @@ class ClientStream:
         splitter = EventSplitter()
         if not self.has_begun:
             self.progress = StreamProgress()
+        # What another replica said of itself is not this one's word.
+        self.progress.failed = None
         while data := await self._next_bytes(answer.stream):
             if not (events := splitter.feed(data)):
                 continue

@@ -14,6 +14,8 @@ _LONGEST_PAUSE_SECONDS = 2.0
 
 # Refused at the door: it cost the replica nothing, and waiting helps. Others may have cost it work.
 _REFUSALS: Final = frozenset({"connect", "draining", "model_loading", "not_served"})
+FAILURES: Final = frozenset({"connect", "reset"})
+"""The replica's own; with any other word it turned the request away."""
 _WORDS: Final[dict[Reason, str]] = {
     "connect": "did not take the connection",
     "reset": "broke the connection off",
@@ -70,7 +72,7 @@ class Patience:
             if self._clock() + pause > self._deadline:
                 raise _given_up(self._service, reason)
             await asyncio.sleep(pause)
-        self._recorder.retried(self._service.name, reason)
+        self._recorder.retried(self._service.name, endpoint.revision, reason)
 
     def _has_untried(self) -> bool:
         replicas = self._table.routable(self._service)

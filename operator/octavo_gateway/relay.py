@@ -14,10 +14,18 @@ from octavo_gateway.client_stream import ClientStream
 from octavo_gateway.continuation import Usage
 from octavo_gateway.errors import ApiError, BadGateway
 from octavo_gateway.logs import log_event
-from octavo_gateway.patience import Patience
+from octavo_gateway.patience import FAILURES, Patience
 from octavo_gateway.request_body import RequestBody
 from octavo_gateway.retry_budget import RetryBudget
-from octavo_gateway.routing import ContinuationOutcome, Endpoint, Recorder, Service, Table, Ticket
+from octavo_gateway.routing import (
+    BreakReason,
+    ContinuationOutcome,
+    Endpoint,
+    Recorder,
+    Service,
+    Table,
+    Ticket,
+)
 from octavo_gateway.upstream import Answer, Broken, Reason, Setback, Upstream, error_code
 
 logger = logging.getLogger(__name__)
@@ -29,7 +37,7 @@ _MAX_LOST_REPLICAS = 3
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """One client's request, let in; `revision` and `pod` say who answers it."""
+    """One client's request, let in; `revision` and `pod` say who answers it, or failed to."""
 
     client: Client
     service: Service
@@ -39,6 +47,10 @@ class Job:
     arrived_at: float
     revision: str = ""
     pod: str = ""
+    began_on: str = ""
+    """The revision of the replica that began the answer."""
+    is_seamless: bool = True
+    """Its stream has not broken."""
     num_lost: int = 0
 
     def lose(self) -> None:
@@ -97,7 +109,8 @@ class Relay:
         self._budget(job.service).request_came()
         while True:
             async with job.ticket.endpoint(avoid=patience.avoid, prefix=_prefix(job)) as endpoint:
-                job.revision, job.pod = endpoint.revision, endpoint.pod
+                job.revision = job.began_on = endpoint.revision
+                job.pod = endpoint.pod
                 reason: Reason = "reset"
                 try:
                     async with self._post(job, endpoint, job.body.raw) as answer:
@@ -116,47 +129,58 @@ class Relay:
             self._log(job, "replica gave no answer", reason)
             if reason == "reset":
                 job.lose()
+            if reason not in FAILURES:
+                # When none is left, that is no failure of the one that was full or left.
+                job.revision = ""
             await patience.bear(reason, endpoint)
+            # What it failed is counted with the retry: it does not answer for what comes next.
+            job.revision = ""
 
     async def _go_on(self, job: Job, stream: ClientStream, broken_at: Endpoint) -> bool:
         """Whether the broken stream came to its end; if not, its client has been told why."""
-        revision, broken = broken_at.revision, {broken_at}
+        job.is_seamless = False
+        broken: set[Endpoint] = set()
+        end = _CannotGoOn("exhausted", "the replica that made it is gone")
         for _ in range(self._max_continuations):
             self._log(job, "stream broke", stream.progress.failed or "broken")
+            broken.add(broken_at)
             try:
-                if stream.progress.failed != "draining":
+                if _why_broken(stream) == "broken":
                     _lose(job)
-                broken_again = await self._continue_once(job, stream, revision, broken)
-            except _CannotGoOn as end:
-                self._recorder.continued(job.service.name, end.outcome)
-                await stream.fail(end.error)
-                return False
+                broken_again = await self._continue_once(job, stream, broken)
+            except _CannotGoOn as reached:
+                end = reached
+                break
             if broken_again is None:
                 return True
-            broken.add(broken_again)
-        self._recorder.continued(job.service.name, "exhausted")
-        await stream.fail(_interrupted("the replica that made it is gone"))
+            broken_at = broken_again
+        reason = _why_broken(stream)
+        self._recorder.continued(job.service.name, job.revision, reason, end.outcome)
+        if reason == "draining":
+            job.revision = ""
+        await stream.fail(end.error)
         return False
 
-    async def _continue_once(
-        self, job: Job, stream: ClientStream, revision: str, broken: Set[Endpoint]
-    ) -> Endpoint | None:
+    async def _continue_once(self, job: Job, stream: ClientStream, broken: Set[Endpoint]) -> Endpoint | None:
         """None when the stream is complete, else the replica on which it broke again."""
         if not stream.progress.is_resumable:
             raise _CannotGoOn("refused", "its tokens are not reproducible on another replica")
-        patience = self._patience(job, self._clock(), revision)
+        patience = self._patience(job, self._clock(), job.began_on)
         patience.avoid |= broken
         body = stream.progress.resume_body(job.body.raw)
         try:
             while True:
-                async with job.ticket.endpoint(avoid=patience.avoid, revision=revision) as endpoint:
+                async with job.ticket.endpoint(avoid=patience.avoid, revision=job.began_on) as endpoint:
                     job.pod = endpoint.pod
                     try:
                         async with self._post(job, endpoint, body) as answer:
                             if answer.stream is None:
                                 refusal = error_code(answer.body) or f"status {answer.status}"
                                 raise _CannotGoOn("refused", f"another replica refused it: {refusal}")
-                            self._recorder.continued(job.service.name, "continued")
+                            self._recorder.continued(
+                                job.service.name, job.revision, _why_broken(stream), "continued"
+                            )
+                            job.revision = endpoint.revision
                             await stream.take(answer)
                             return None
                     except Setback as setback:
@@ -211,12 +235,12 @@ class Relay:
 
     def _account(self, job: Job, stream: ClientStream) -> None:
         """Of a stream, also of one that its client left."""
-        progress, names = stream.progress, (job.service.name, job.revision)
+        progress, names = stream.progress, (job.service.name, job.began_on)
         num_tokens = progress.usage.completion_tokens if progress.usage else progress.num_tokens
         if progress.start is not None:
             self._settle(job, progress.start.prompt_tokens, num_tokens)
         self._recorder.first_token(*names, stream.first_event_at - job.arrived_at)
-        if num_tokens > 1:
+        if num_tokens > 1 and job.is_seamless:
             self._recorder.per_token(*names, (self._clock() - stream.first_event_at) / (num_tokens - 1))
 
     def _settle(self, job: Job, prompt_tokens: int, completion_tokens: int) -> None:
@@ -234,6 +258,10 @@ class _CannotGoOn(Exception):
         super().__init__(why)
         self.outcome = outcome
         self.error = _interrupted(why)
+
+
+def _why_broken(stream: ClientStream) -> BreakReason:
+    return "draining" if stream.progress.failed == "draining" else "broken"
 
 
 def _lose(job: Job) -> None:

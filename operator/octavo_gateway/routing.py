@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Policy = Literal["PrefixAware", "LeastLoaded"]
+BreakReason = Literal["broken", "draining"]
+"""Whether a stream broke, or its replica had to leave and said so."""
 ContinuationOutcome = Literal["continued", "refused", "no_replica", "exhausted"]
 
 
@@ -134,7 +136,11 @@ class Lifecycle(Protocol):
 
 
 class Recorder(Protocol):
-    """Metrics. `service` and `revision` are names; revision "" where no replica was reached."""
+    """Metrics. `service` and `revision` are names.
+
+    Revision "" is where no replica answered: none was reached, or the last one turned the request away.
+    What a revision fails is told once: as `finished` where the client saw it, else as `retried` or `continued`.
+    """
 
     def finished(self, service: str, revision: str, status: int) -> None:
         """A request's answer ended: `status` is what the client saw, 499 when it left.
@@ -144,19 +150,29 @@ class Recorder(Protocol):
         ...
 
     def first_token(self, service: str, revision: str, seconds: float) -> None:
-        """From the arrival of the request to the first event of its stream, waits included."""
+        """From the arrival of the request to the first event of its stream, waits included.
+
+        Streams alone: of a whole answer nobody knows when its first token was there.
+        """
         ...
 
     def per_token(self, service: str, revision: str, seconds: float) -> None:
-        """Mean time between the tokens of one finished stream."""
+        """Mean time between the tokens of one stream that came from one replica.
+
+        A stream that went on elsewhere counts for none: its seam is no revision's pace. That it broke counts.
+        """
         ...
 
-    def retried(self, service: str, reason: str) -> None:
-        """`reason` is one of a few words: connect, reset, draining, model_loading, overloaded, token."""
+    def retried(self, service: str, revision: str, reason: str) -> None:
+        """`revision` gave no answer, and another try is made. `reason` is one of a few words: connect, reset,
+        draining, model_loading, overloaded, token, not_served.
+        """
         ...
 
-    def continued(self, service: str, outcome: ContinuationOutcome) -> None:
-        """A broken stream was taken up elsewhere, or why it was not."""
+    def continued(
+        self, service: str, revision: str, reason: BreakReason, outcome: ContinuationOutcome
+    ) -> None:
+        """A stream that broke on `revision` was taken up elsewhere, or why it was not."""
         ...
 
     def usage(self, service: str, tenant: str, prompt_tokens: int, completion_tokens: int) -> None:

@@ -48,6 +48,14 @@ class RoutingTable:
             num_gateways=max(1, sum(pod.is_ready_gateway for pod in pods)),
         )
 
+    @property
+    def revisions(self) -> frozenset[tuple[str, str]]:
+        """Those that have pods or weight, each with its service's name."""
+        weighed = (
+            (name, revision) for name, known in self.services.items() for revision in known.service.weights
+        )
+        return frozenset((*weighed, *((pod.service, pod.revision) for pod in self.engines)))
+
     def service_for(self, model: str, host: str) -> Service | None:
         """The oldest service that serves `model`, unless `host` names another one that does, too."""
         named = self.services.get(_first_label(host))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from octavo_api.spec import RateLimit
+from octavo_gateway.activity import Activity
 from octavo_gateway.admission import Admission, Wait
 from octavo_gateway.errors import RateLimited, Unavailable
 from octavo_gateway.limits import Limiter
@@ -61,8 +62,15 @@ class World:
     def __init__(self, **table: object) -> None:
         self.table = Table(**table)  # type: ignore[arg-type]
         self.load, self.recorded, self.now = Load(), Recorded(), 0.0
+        self.activity = Activity(lambda: self.now)
         self.admission = Admission(
-            self.table, self.load, Limiter(), self.recorded, clock=lambda: self.now, draw=lambda: 0.0
+            self.table,
+            self.load,
+            Limiter(),
+            self.recorded,
+            self.activity,
+            clock=lambda: self.now,
+            draw=lambda: 0.0,
         )
         self.served: list[str] = []
 
@@ -246,3 +254,15 @@ async def test_a_service_that_is_gone_leaves_no_line_once_nobody_waits() -> None
     assert it.served == ["1", "2", "3"]
     it.admission.forget_all_but(())
     assert list(it.admission.waiting()) == []
+
+
+async def test_a_service_is_idle_from_the_end_of_its_last_request_on() -> None:
+    it = World()
+    it.activity.meet([SERVICE.name])
+    it.now = 10.0
+    done = await it.start("x")
+    assert it.activity.idle_seconds(SERVICE.name) == 0.0
+    done.set()
+    await it.tasks[0]
+    it.now = 12.5
+    assert it.activity.idle_seconds(SERVICE.name) == 2.5

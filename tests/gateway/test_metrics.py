@@ -2,6 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from octavo_gateway.durations import FIRST_TOKEN
 from octavo_gateway.metrics import Metrics
 
 
@@ -27,8 +28,8 @@ def test_what_happens_to_requests_is_counted() -> None:
         metrics.finished("demo", "rev1", status)
     metrics.first_token("demo", "rev1", 0.5)
     metrics.per_token("demo", "rev1", 0.02)
-    metrics.retried("demo", "connect")
-    metrics.continued("demo", "continued")
+    metrics.retried("demo", "rev1", "connect")
+    metrics.continued("demo", "rev1", "broken", "continued")
     metrics.usage("demo", "alice", 10, 20)
     metrics.usage("demo", "alice", 1, 2)
     metrics.waited("demo", "parked")
@@ -44,8 +45,8 @@ def test_what_happens_to_requests_is_counted() -> None:
         ("time_to_first_token_seconds_sum", "demo", "rev1"): 0.5,
         ("time_per_output_token_seconds_count", "demo", "rev1"): 1,
         ("time_per_output_token_seconds_sum", "demo", "rev1"): 0.02,
-        ("retried_total", "demo", "connect"): 1,
-        ("continued_total", "demo", "continued"): 1,
+        ("retried_total", "demo", "rev1", "connect"): 1,
+        ("continued_total", "demo", "rev1", "broken", "continued"): 1,
         ("prompt_tokens_total", "demo", "alice"): 11,
         ("completion_tokens_total", "demo", "alice"): 22,
         ("parked_total", "demo"): 1,
@@ -58,8 +59,8 @@ def test_what_happens_to_requests_is_counted() -> None:
 
 def test_two_gateways_in_one_process_do_not_share_numbers() -> None:
     one, other = Metrics(), Metrics()
-    one.retried("demo", "reset")
-    assert ("retried_total", "demo", "reset") not in samples(other)
+    one.retried("demo", "rev1", "reset")
+    assert ("retried_total", "demo", "rev1", "reset") not in samples(other)
 
 
 def test_a_service_that_is_gone_leaves_no_series() -> None:
@@ -73,3 +74,28 @@ def test_a_service_that_is_gone_leaves_no_series() -> None:
     left = samples(metrics)
     assert ("requests_total", "demo", "rev1", "503") in left
     assert not any("gone" in key for key in left)
+
+
+def test_a_histogram_counts_up_to_each_bound_and_all_at_the_end() -> None:
+    metrics = Metrics()
+    for seconds in (0.0005, 0.02, 0.0200001, 0.3, 3000.0):
+        metrics.first_token("demo", "rev1", seconds)
+    families = text_string_to_metric_families(metrics.page().decode())
+    buckets = {
+        sample.labels["le"]: sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "octavo_gateway_time_to_first_token_seconds_bucket"
+    }
+    assert len(buckets) == len(FIRST_TOKEN.coarse) + 1
+    assert {
+        bound: buckets[bound] for bound in ("0.001", "0.02", "0.04", "0.25", "0.5", "2560.0", "+Inf")
+    } == {
+        "0.001": 1,
+        "0.02": 2,
+        "0.04": 3,
+        "0.25": 3,
+        "0.5": 4,
+        "2560.0": 4,
+        "+Inf": 5,
+    }

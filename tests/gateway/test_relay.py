@@ -1,23 +1,15 @@
 """Before the first byte: real sockets, engines with faults."""
 
 import asyncio
-import socket
 from typing import Any
 
 import pytest
-from gateway_parts import endpoint, in_front_of, running_gateway, streamed, text_of, with_policy
+from gateway_parts import endpoint, free_port, in_front_of, running_gateway, streamed, text_of, with_policy
 from mock_engine import TOKEN, Fault, FaultKind, MockEngine, whole_text
 from waiting import until
 
 STREAM: dict[str, Any] = {"stream": True, "seed": 7}
 WHOLE = whole_text(7, 10)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 async def test_an_answer_comes_through_as_the_engine_gave_it() -> None:

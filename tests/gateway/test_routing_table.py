@@ -101,3 +101,10 @@ def test_what_a_service_says_of_its_gateway_reaches_the_data_path() -> None:
     assert (policy.retries, policy.has_auth, demo.service.weights) == (9, True, {"r1": 30, "r2": 70})
     assert (demo.service.created, demo.rate_limits[0].tokens_per_minute) == (1793527200, 5)
     assert demo.secrets == {"demo-gateway-token", "keys"}
+
+
+def test_revisions_are_those_with_pods_and_those_with_weight() -> None:
+    service = KnownService.of(InferenceService.from_manifest(raw_service("demo", revisions={"r1": 100})))
+    pods = [pod("a", revision="r2"), pod("b", revision="r3", ready="False"), pod("g", app="octavo-gateway")]
+    expected = {("demo", "r1"), ("demo", "r2"), ("demo", "r3")}
+    assert RoutingTable.of([service], pods, {}).revisions == expected

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +15,16 @@ from octavo_gateway.app import App
 from octavo_gateway.choose import choose
 from octavo_gateway.errors import Unauthorized, Unavailable
 from octavo_gateway.http_server import HttpServer, listening_socket
-from octavo_gateway.routing import Cost, Endpoint, Load, Service, ServicePolicy
+from octavo_gateway.metrics import Metrics
+from octavo_gateway.routing import (
+    BreakReason,
+    ContinuationOutcome,
+    Cost,
+    Endpoint,
+    Load,
+    Service,
+    ServicePolicy,
+)
 from octavo_gateway.upstream import Upstream
 
 SERVICE = Service(
@@ -22,6 +32,13 @@ SERVICE = Service(
     served_names=("tiny", "alias"),
     policy=ServicePolicy(policy="LeastLoaded", queue_timeout_seconds=2.0),
 )
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def endpoint(pod: str, port: int = 8000, *, revision: str = "rev1", service: str = "tiny") -> Endpoint:
@@ -132,21 +149,36 @@ class FakeRecorder:
     used: list[tuple[str, int, int]] = field(default_factory=list)
     first_tokens: list[float] = field(default_factory=list)
     token_seconds: list[float] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def blame(self) -> dict[str, tuple[int, int]]:
+        """Requests and errors of each revision that has any, as the operator is told."""
+        figures = {
+            revision: (tally.num_requests, tally.num_errors) for _, revision, tally in self.metrics.tallies
+        }
+        return {revision: counts for revision, counts in figures.items() if any(counts)}
 
     def finished(self, service: str, revision: str, status: int) -> None:
         self.statuses.append(status)
+        self.metrics.finished(service, revision, status)
 
     def first_token(self, service: str, revision: str, seconds: float) -> None:
         self.first_tokens.append(seconds)
+        self.metrics.first_token(service, revision, seconds)
 
     def per_token(self, service: str, revision: str, seconds: float) -> None:
         self.token_seconds.append(seconds)
+        self.metrics.per_token(service, revision, seconds)
 
-    def retried(self, service: str, reason: str) -> None:
+    def retried(self, service: str, revision: str, reason: str) -> None:
         self.retries.append(reason)
+        self.metrics.retried(service, revision, reason)
 
-    def continued(self, service: str, outcome: str) -> None:
+    def continued(
+        self, service: str, revision: str, reason: BreakReason, outcome: ContinuationOutcome
+    ) -> None:
         self.continuations.append(outcome)
+        self.metrics.continued(service, revision, reason, outcome)
 
     def usage(self, service: str, tenant: str, prompt_tokens: int, completion_tokens: int) -> None:
         self.used.append((tenant, prompt_tokens, completion_tokens))
