@@ -139,7 +139,8 @@ class Recorder(Protocol):
     """Metrics. `service` and `revision` are names.
 
     Revision "" is where no replica answered: none was reached, or the last one turned the request away.
-    What a revision fails is told once: as `finished` where the client saw it, else as `retried` or `continued`.
+    What a revision fails is told once: as `finished` where the client saw it, else as `retried` or
+    `continued`.
     """
 
     def finished(self, service: str, revision: str, status: int) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
-from octavo_operator.gateway_client import ask_gateways
+from octavo_operator.gateway_client import ask_gateways, ask_traffic
 from octavo_operator.gateway_reports import EndpointReport, GatewayPod, GatewayReport
+from octavo_operator.traffic import TrafficReport
 
 HERE = (GatewayPod("g", "127.0.0.1"),)
 SILENT = (GatewayReport(pod="g"),)
@@ -22,6 +24,7 @@ async def gateway(answer: object, status: int = 200, delay: float = 0.0) -> Asyn
 
     app = web.Application()
     app.router.add_get("/endpoints", endpoints)
+    app.router.add_get("/traffic", endpoints)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -40,6 +43,20 @@ async def test_every_gateway_is_asked_for_its_endpoints() -> None:
         (report,) = await ask_gateways(HERE, port)
     endpoints = {"a": EndpointReport(uid="u", draining=True, in_flight=1)}
     assert report == GatewayReport(pod="g", synced=True, endpoints=endpoints)
+
+
+async def test_every_gateway_is_asked_for_its_traffic() -> None:
+    async with gateway({"instance": "i", "uptime_seconds": 1.5, "services": {}}) as port:
+        reports = await ask_traffic((*HERE, GatewayPod("h", "127.0.0.1")), port)
+    expected = TrafficReport(pod="g", instance="i", uptime_seconds=1.5, services={})
+    assert reports == (expected, replace(expected, pod="h"))
+
+
+@pytest.mark.parametrize("answer", [[], {}, {"instance": "i", "uptime_seconds": 1, "services": []}, "x"])
+async def test_traffic_that_is_no_report_counts_as_none(answer: object) -> None:
+    async with gateway(answer) as port:
+        assert await ask_traffic(HERE, port) == (TrafficReport(pod="g"),)
+    assert await ask_traffic(HERE, port) == (TrafficReport(pod="g"),)
 
 
 @pytest.mark.parametrize("answer", [[], {}, {"synced": True, "pods": []}, "x"])

@@ -1,0 +1,277 @@
+"""What is told from a canary's figures, and what is not."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from traffic_builders import figures, report
+
+from octavo_api.rollout_spec import GateSpec
+from octavo_operator.gate import GateVerdict, gate
+from octavo_operator.observed import ObjectKey
+from octavo_operator.traffic import Figures
+from octavo_operator.windows import Window, Windows
+
+SPEC = GateSpec(regression_percent=None)
+START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+
+
+def window(update: Figures, stable: Figures | None = None, *, silent: tuple[str, ...] = ()) -> Window:
+    revisions = {"new": update, "old": stable if stable is not None else Figures()}
+    return Window(since=START, revisions=revisions, num_heard=2 - len(silent), silent=silent)
+
+
+def judge(update: Figures, stable: Figures | None = None, spec: GateSpec = SPEC) -> GateVerdict:
+    return gate(spec, window(update, stable), "new", "old")
+
+
+def test_the_message_has_all_figures_with_their_bounds() -> None:
+    spec = GateSpec(max_ttft_milliseconds=1500)
+    ours = figures(213, ttft=[0.3] * 180 + [1.83] * 20, tpot=[0.021] * 200)
+    theirs = figures(2000, ttft=[0.32] * 1900, tpot=[0.020] * 1900)
+    verdict = judge(ours, theirs, spec)
+    assert verdict == GateVerdict(
+        outcome="fail",
+        message="revision new: errors 0.0 % of 213 requests (bound 1 %), "
+        "TTFT p95 1816 ms of 200 streams (over the bound of 1500 ms; "
+        "stable 323 ms, over the regression bound of +50 %), "
+        "TPOT p95 23 ms of 200 streams (no bound; stable 21 ms, regression bound +50 %)",
+        summary="revision new broke the bounds of its gate: TTFT",
+    )
+
+
+def test_a_canary_within_its_bounds_passes() -> None:
+    verdict = judge(figures(50))
+    assert verdict == GateVerdict(
+        outcome="pass",
+        message="revision new: errors 0.0 % of 50 requests (bound 1 %), "
+        "TTFT p95 unknown of 0 streams (no bound; stable unknown, not compared), "
+        "TPOT p95 unknown of 0 streams (no bound; stable unknown, not compared)",
+        summary="revision new keeps the bounds of its gate",
+    )
+
+
+@pytest.mark.parametrize("errors", [0, 17])
+def test_too_few_requests_decide_nothing(errors: int) -> None:
+    verdict = judge(figures(49, errors, ttft=[9.0] * 49))
+    lack = "must answer 50 requests in this step before it is judged"
+    assert (verdict.outcome, verdict.summary) == ("hold", f"revision new {lack}")
+    assert verdict.message.endswith(f"; it {lack}") and "of 49 requests" in verdict.message
+
+
+ERRORS = [
+    (99, 1, 1, "hold"),
+    (100, 1, 1, "pass"),
+    (50, 2, 1, "fail"),
+    (199, 2, 1, "fail"),
+    (200, 2, 1, "pass"),
+    (10_000, 104, 1, "fail"),
+    (1000, 1, 0, "fail"),
+    (50, 50, 100, "pass"),
+    (60, 3, 5, "pass"),
+]
+
+
+@pytest.mark.parametrize(("requests", "errors", "bound", "outcome"), ERRORS)
+def test_errors_are_judged_by_their_share_and_one_alone_not_at_all(
+    requests: int, errors: int, bound: int, outcome: str
+) -> None:
+    assert judge(figures(requests, errors), spec=replace(SPEC, max_error_percent=bound)).outcome == outcome
+
+
+def test_a_share_just_over_the_bound_does_not_read_like_it() -> None:
+    assert "errors 1.04 % of 10000 requests (over the bound of 1 %)" in judge(figures(10_000, 104)).message
+
+
+LATENCIES = [
+    ("max_ttft_milliseconds", "TTFT", "ttft", 0.5),
+    ("max_tpot_milliseconds", "TPOT", "tpot", 0.05),
+]
+
+
+@pytest.mark.parametrize(("field", "name", "kind", "seconds"), LATENCIES)
+def test_a_latency_over_its_bound_fails_and_one_within_passes(
+    field: str, name: str, kind: str, seconds: float
+) -> None:
+    ours = figures(60, **{kind: [seconds] * 60})  # type: ignore[arg-type]
+    over = judge(ours, spec=replace(SPEC, **{field: round(seconds * 900)}))
+    assert (over.outcome, over.summary) == ("fail", f"revision new broke the bounds of its gate: {name}")
+    assert judge(ours, spec=replace(SPEC, **{field: round(seconds * 1100)})).outcome == "pass"
+
+
+@pytest.mark.parametrize(("field", "name", "kind", "seconds"), LATENCIES)
+def test_a_bound_that_too_few_streams_were_held_against_lets_nobody_pass(
+    field: str, name: str, kind: str, seconds: float
+) -> None:
+    spec = replace(SPEC, **{field: round(seconds * 500)})
+    for num in (0, 49):
+        ours = figures(500, **{kind: [seconds] * num})  # type: ignore[arg-type]
+        verdict = judge(ours, spec=spec)
+        assert verdict.outcome == "hold"
+        assert verdict.summary == (
+            f"revision new must answer 50 streamed requests in this step before its {name} is judged"
+        )
+
+
+def test_a_latency_beyond_what_is_measured_breaks_every_bound_that_is() -> None:
+    ours = figures(60, tpot=[100.0] * 60)
+    over = judge(ours, spec=replace(SPEC, max_tpot_milliseconds=79_999))
+    assert over.outcome == "fail" and "TPOT p95 over 80000 ms" in over.message
+    held = judge(ours, spec=replace(SPEC, max_tpot_milliseconds=90_000))
+    assert held.outcome == "hold" and "only a lower bound can be judged" in held.summary
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [("ttft", 0.4), ("tpot", 0.024)])
+def test_a_canary_is_compared_with_the_stable_revision_when_both_answered_enough(
+    kind: str, seconds: float
+) -> None:
+    spec = GateSpec()
+
+    def outcome(ours: float, num_ours: int, num_theirs: int) -> str:
+        update = figures(500, **{kind: [ours] * num_ours})  # type: ignore[arg-type]
+        stable = figures(500, **{kind: [seconds] * num_theirs})  # type: ignore[arg-type]
+        return judge(update, stable, spec).outcome
+
+    assert outcome(seconds * 1.1, 60, 60) == "pass"
+    assert outcome(seconds * 1.8, 60, 60) == "fail"
+    assert outcome(seconds * 1.8, 60, 49) == "pass"
+    assert outcome(seconds * 1.8, 49, 60) == "hold"
+    assert outcome(seconds * 0.1, 60, 60) == "pass"
+
+
+def test_times_that_hardly_differ_are_no_regression_wherever_buckets_end() -> None:
+    """With Prometheus' usual buckets, 24 ms beside 26 ms would look like 25 beside 50."""
+    stable = figures(500, tpot=[0.024] * 500, ttft=[0.49] * 500)
+    update = figures(60, tpot=[0.026] * 60, ttft=[0.51] * 60)
+    assert judge(update, stable, GateSpec(regression_percent=30)).outcome == "pass"
+
+
+@pytest.mark.parametrize(("silent", "num_heard"), [(("g-1",), 1), (("g-1", "g-2"), 0), ((), 0)])
+def test_nobody_passes_while_a_gateway_is_silent_and_who_fails_still_fails(
+    silent: tuple[str, ...], num_heard: int
+) -> None:
+    seen = replace(window(figures(100), silent=silent), num_heard=num_heard)
+    verdict = gate(SPEC, seen, "new", "old")
+    assert verdict.outcome == "hold"
+    assert verdict.summary == (
+        "revision new does not go on while a replica of the gateway does not tell of its traffic"
+    )
+    assert all(pod in verdict.message for pod in silent)
+    bad = replace(seen, revisions={"new": figures(100, 50)})
+    assert gate(SPEC, bad, "new", "old").outcome == "fail"
+
+
+def test_what_stands_in_a_status_stays_while_requests_come() -> None:
+    spec = GateSpec(max_ttft_milliseconds=500)
+    summaries = {
+        judge(figures(num, ttft=[0.001 * num] * num), figures(num * 9, ttft=[0.1] * num), spec).summary
+        for num in range(1, 50)
+    }
+    assert len(summaries) == 1
+
+
+COUNTS = st.integers(0, 300)
+SECONDS = st.lists(st.floats(0.001, 10.0), max_size=120)
+
+
+@given(COUNTS, st.integers(0, 5), SECONDS, SECONDS, st.booleans())
+def test_a_pass_means_enough_requests_within_every_bound(
+    requests: int, errors: int, ours: list[float], theirs: list[float], is_bound: bool
+) -> None:
+    spec = GateSpec(max_ttft_milliseconds=700 if is_bound else None)
+    update, stable = figures(requests, min(errors, requests), ttft=ours), figures(900, ttft=theirs)
+    verdict = judge(update, stable, spec)
+    if verdict.outcome == "hold":
+        return
+    p95, other = update.ttft.percentile(95), stable.ttft.percentile(95)
+    is_slow = p95 is not None and len(ours) >= 50 and is_bound and p95.seconds > 0.7
+    is_slower = (
+        p95 is not None
+        and other is not None
+        and min(len(ours), len(theirs)) >= 50
+        and p95.seconds > 1.5 * other.seconds
+    )
+    is_erring = update.errors * 100 > requests
+    assert requests >= 50
+    assert (verdict.outcome == "fail") == (is_slow or is_slower or is_erring)
+    if verdict.outcome == "pass":
+        assert len(ours) >= 50 or not (is_bound or len(theirs) >= 50)
+
+
+class Recorded:
+    """A minute of two gateways with two revisions, looked at every second."""
+
+    def __init__(self, seed: int = 1, stable: Mapping[str, float] = {}) -> None:
+        self.random = random.Random(seed)
+        self.stable = {"ttft": 0.3, "tpot": 0.02, "share": 9.0, **stable}
+        self.counts = [{"new": figures(0), "old": figures(0)} for _ in range(2)]
+        self.windows = Windows()
+
+    def answer(self, revision: str, *, ttft: float, tpot: float, error: float = 0.0, share: float) -> None:
+        """What a revision answers in a second: medians in seconds, chance of an error, requests."""
+        for counts in self.counts:
+            num = int(share) + (self.random.random() < share % 1)
+            is_error = [self.random.random() < error for _ in range(num)]
+            good = [self.random.lognormvariate(0.0, 0.3) for each in is_error if not each]
+            came = figures(num, sum(is_error), ttft=[ttft * x for x in good], tpot=[tpot] * len(good))
+            counts[revision] = counts[revision].plus(came)
+
+    def verdicts(self, spec: GateSpec, **new: float) -> list[GateVerdict]:
+        """`new`: how the canary answers, where it does so otherwise than the stable revision."""
+        found = []
+        for second in range(60):
+            reports = [
+                report(dict(counts), pod=f"g{number}", uptime_seconds=1e4 + second)
+                for number, counts in enumerate(self.counts)
+            ]
+            key, now = ObjectKey("n", "demo"), START + timedelta(seconds=second)
+            taken = self.windows.take(key, "new/0", reports, now)
+            found.append(gate(spec, taken, "new", "old"))
+            self.answer("old", **self.stable)
+            self.answer("new", **{"ttft": 0.3, "tpot": 0.02, "share": 1.0, **new})
+        return found
+
+
+def course(verdicts: list[GateVerdict]) -> list[str]:
+    """The outcomes in turn."""
+    outcomes = [verdict.outcome for verdict in verdicts]
+    return [each for before, each in zip([None, *outcomes], outcomes, strict=False) if each != before]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_canary_like_the_stable_revision_is_held_and_then_passes(seed: int) -> None:
+    assert course(Recorded(seed).verdicts(GateSpec())) == ["hold", "pass"]
+
+
+def test_a_slow_canary_fails_as_soon_as_it_has_answered_enough() -> None:
+    verdicts = Recorded().verdicts(GateSpec(), ttft=0.9)
+    assert course(verdicts) == ["hold", "fail"]
+    assert [verdict.outcome for verdict in verdicts].index("fail") == 25, "two gateways, a request a second"
+    assert verdicts[-1].summary == "revision new broke the bounds of its gate: TTFT"
+
+
+def test_a_canary_of_slow_tokens_fails() -> None:
+    verdicts = Recorded().verdicts(GateSpec(), tpot=0.035)
+    assert course(verdicts) == ["hold", "fail"]
+    assert "TPOT" in verdicts[-1].summary and "TTFT" not in verdicts[-1].summary
+
+
+def test_an_erring_canary_fails() -> None:
+    verdicts = Recorded().verdicts(GateSpec(), error=0.2)
+    assert course(verdicts) == ["hold", "fail"]
+    assert verdicts[-1].summary == "revision new broke the bounds of its gate: errors"
+
+
+def test_a_canary_with_too_little_traffic_is_held_to_the_end() -> None:
+    assert course(Recorded().verdicts(GateSpec(), share=0.2, error=1.0)) == ["hold"]
+
+
+def test_where_the_stable_revision_is_as_slow_the_canary_is_no_regression() -> None:
+    slow = {"ttft": 2.0, "tpot": 0.08}
+    assert course(Recorded(stable=slow).verdicts(GateSpec(), **slow)) == ["hold", "pass"]
+    bound = GateSpec(max_ttft_milliseconds=1500)
+    assert course(Recorded(stable=slow).verdicts(bound, **slow)) == ["hold", "fail"]
