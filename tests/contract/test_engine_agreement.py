@@ -172,7 +172,8 @@ def test_a_check_takes_the_command_line_that_the_operator_gives_the_engine(name:
     command, *flags = container(service(name), "octavo-engine:1", "0e9e39f", DEFAULTS)["args"]
     serving = vars(build_parser().parse_args([command, *flags]))
     checking = vars(build_parser().parse_args(["check", *flags, "--json"]))
-    assert checking == serving | {"command": "check", "json": True}
+    place = {"elsewhere": False, "memory_limit": None, "accelerator_memory": None}
+    assert checking == serving | place | {"command": "check", "json": True}
 
 
 def test_the_engine_takes_a_body_that_the_gateway_let_in_with_a_long_answer_behind_it() -> None:

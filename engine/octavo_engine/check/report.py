@@ -73,7 +73,7 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A part is None where a problem kept it from being known."""
+    """A part is None where a problem kept it from being known, or where it is among `not_checked`."""
 
     source: str
     machine: Machine
@@ -81,6 +81,8 @@ class Report:
     model: ModelSummary | None = None
     memory: MemoryUse | None = None
     capacity: Capacity | None = None
+    not_checked: tuple[str, ...] = ()
+    """What cannot be known here, with the reason: the engine will run somewhere else."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -94,14 +96,17 @@ class Report:
     def verdict(self) -> str:
         if self.errors:
             return f"cannot be served: {self.errors[0].message}"
-        assert self.capacity is not None
+        if self.capacity is None:
+            assert self.not_checked
+            return f"can be read, and the flags are right; not checked: {'; '.join(self.not_checked)}"
         return (
             f"fits: {self.capacity.max_model_len} tokens of context, and "
             f"{_requests(self.capacity.num_full_requests)} of that length at once"
         )
 
     def to_json(self) -> dict[str, object]:
-        verdict = {"fits": not self.errors, "exit_code": self.exit_code, "verdict": self.verdict}
+        fits = False if self.errors else None if self.capacity is None else True
+        verdict = {"fits": fits, "exit_code": self.exit_code, "verdict": self.verdict}
         return {"schema": SCHEMA, **verdict, **asdict(self)}
 
 

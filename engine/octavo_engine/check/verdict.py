@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from octavo_engine.check.model_files import ModelFiles, find_model_files
+from octavo_engine.check.place import Unknown
 from octavo_engine.check.report import Capacity, MemoryUse, ModelSummary, Problem, Report
 from octavo_engine.config import EngineConfig
 from octavo_engine.errors import EngineError
@@ -44,13 +45,15 @@ def check_model(
     *,
     hub: HubAccess,
     machine: Machine,
-    read_memory: Callable[[], DeviceMemory],
+    read_memory: Callable[[], DeviceMemory | Unknown],
 ) -> Report:
     """`read_memory` may raise the errors of `errors`, as where the wanted device is not there."""
     findings = Findings()
     report = Report(source=source, machine=machine)
     files = findings.attempt(lambda: find_model_files(source, hub))
     memory = findings.attempt(read_memory)
+    if isinstance(memory, Unknown):
+        report, memory = replace(report, not_checked=(memory.why,)), None
     if files is not None:
         report = _check_files(report, files, config, memory, findings)
     return replace(report, problems=tuple(findings.problems))

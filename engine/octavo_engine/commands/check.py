@@ -17,30 +17,31 @@ from octavo_engine.commands.engine_flags import (
 from octavo_engine.commands.server_flags import add_server_flags, server_settings
 
 if TYPE_CHECKING:
+    from octavo_engine.check.place import Place
     from octavo_engine.check.report import Report
     from octavo_engine.config import EngineConfig
-    from octavo_engine.worker.device_memory import DeviceMemory
 
 MAX_TERMINATION_BYTES = 4096
 """What Kubernetes keeps of a termination message."""
 MAX_VERDICT_CHARS = 512  # JSON writes a character in six bytes at most
-# Where there is none of these, PyTorch cannot see a GPU either, and need not be imported to say so.
-GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 SUMMARY = "say whether a model fits and runs here"
 DESCRIPTION = """\
 Say whether a model can be served on this machine with these flags, how long a context it then has, and how
 many requests run at once. Weights are not read, and of an hf:// model not even downloaded: configuration,
 tokenizer and the heads of the weight files are enough. Give the flags that `octavo serve` will get: it takes
-all of them."""
+all of them. With --elsewhere it asks for another machine, and says what of that it could not check."""
 EPILOG = """\
 examples:
   octavo check ./smollm2
   octavo check hf://HuggingFaceTB/SmolLM2-135M-Instruct --dtype float32 --max-model-len 4096
   octavo check ./smollm2 --json | jq .capacity.max_model_len
+  octavo check ./smollm2 --elsewhere --device cpu --memory-limit 1073741824
+  octavo check ./smollm2 --elsewhere --device cuda --accelerator-memory 25769803776
 
-exit codes: 0 it fits; else what `octavo serve` would exit with: 64 a flag; 65 the model's files; 66 memory;
-  67 model not found; 68 the hub refused access; 69 the accelerator; 75 the hub could not be reached
+exit codes: 0 it fits, as far as was checked; else what `octavo serve` would exit with: 64 a flag; 65 the
+  model's files; 66 memory; 67 model not found; 68 the hub refused access; 69 the accelerator; 75 the hub
+  could not be reached
 environment: HF_TOKEN, HF_ENDPOINT, HF_HOME are the model hub's token, address and cache
 """
 
@@ -53,6 +54,12 @@ def add_flags(check: argparse.ArgumentParser) -> None:
     source.add_argument("--model", metavar="SOURCE", help="the same, as `octavo serve` takes it")
     add_model_flags(model)
     add_engine_flags(check.add_argument_group("engine"))
+    place = check.add_argument_group("where the engine will run (default: here)")
+    place.add_argument("--elsewhere", action="store_true",
+                       help="read nothing off this machine: what is not given is not checked")  # fmt: skip
+    place.add_argument("--memory-limit", type=int, metavar="BYTES",
+                       help="of its container; counts where it computes on a CPU")  # fmt: skip
+    place.add_argument("--accelerator-memory", type=int, metavar="BYTES", help="of its GPU")
     output = check.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     output.add_argument("--termination-log", type=Path, metavar="FILE",
@@ -67,11 +74,12 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     try:
         config = engine_config(options)
         server_settings(options)
+        place = _place(options)
     except InvalidEngineConfig as error:
         sys.stderr.write(f"octavo check: {error}\n")
         _write_termination_log(options.termination_log, str(error))
         return error.exit_code
-    report = _check(options, config, environment)
+    report = _check(options, config, place, environment)
     sys.stdout.write(f"{json.dumps(report.to_json())}\n" if options.json else report_text(report))
     _write_termination_log(
         options.termination_log, termination_json(report) if options.json else report.verdict
@@ -79,7 +87,19 @@ def run(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     return report.exit_code
 
 
-def _check(options: argparse.Namespace, config: "EngineConfig", environment: Mapping[str, str]) -> "Report":
+def _place(options: argparse.Namespace) -> "Place":
+    from octavo_engine.check.place import Place
+
+    return Place(
+        elsewhere=options.elsewhere,
+        memory_limit=options.memory_limit,
+        accelerator_memory=options.accelerator_memory,
+    )
+
+
+def _check(
+    options: argparse.Namespace, config: "EngineConfig", place: "Place", environment: Mapping[str, str]
+) -> "Report":
     from octavo_engine.check.verdict import check_model
     from octavo_engine.machine import read_machine
 
@@ -88,22 +108,8 @@ def _check(options: argparse.Namespace, config: "EngineConfig", environment: Map
         config,
         hub=hub_access(environment),
         machine=read_machine(),
-        read_memory=lambda: _memory(config),
+        read_memory=lambda: place.memory(config.device),
     )
-
-
-def _memory(config: "EngineConfig") -> "DeviceMemory":
-    from octavo_engine.worker.device_memory import choose_device, read_memory
-
-    return read_memory(choose_device(config.device, has_cuda=config.device != "cpu" and _has_cuda()))
-
-
-def _has_cuda() -> bool:
-    if not any(Path(node).exists() for node in GPU_NODES):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def termination_json(report: "Report") -> str:

@@ -9,6 +9,9 @@ from octavo_engine.worker import host_limits
 
 DeviceKind = Literal["cpu", "cuda"]
 
+GPU_CONTEXT_BYTES = 512 << 20
+"""What a process holds of a GPU before it has loaded anything; an estimate, for a GPU that is not here."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceMemory:
@@ -48,6 +51,14 @@ def choose_device(asked: DeviceName, *, has_cuda: bool) -> DeviceKind:
             "--device cuda: PyTorch sees no CUDA device; check the driver, or use --device cpu"
         )
     return "cuda" if has_cuda and asked != "cpu" else "cpu"
+
+
+def promised_memory(device: DeviceKind, limit: int) -> DeviceMemory:
+    """Of an engine that will have all of `limit` to itself, somewhere else."""
+    if device == "cpu":
+        return DeviceMemory(device="cpu", device_name="CPU", limit=limit, available=limit, held=0)
+    rest = limit - GPU_CONTEXT_BYTES
+    return DeviceMemory(device="cuda", device_name="GPU", limit=limit, available=rest, held=GPU_CONTEXT_BYTES)
 
 
 def read_memory(device: DeviceKind) -> DeviceMemory:

@@ -11,6 +11,7 @@ from hub_server import HubSettings, running_hub
 from safetensors.torch import load_file, save_file
 from tiny_model import make_tiny_model
 
+from octavo_engine.check.place import Unknown
 from octavo_engine.check.report import Problem, Report
 from octavo_engine.check.verdict import check_model
 from octavo_engine.config import CacheConfig, EngineConfig, ModelConfig, SchedulerConfig
@@ -18,7 +19,7 @@ from octavo_engine.errors import AcceleratorFault, InvalidModel, OutOfMemory
 from octavo_engine.load import load_core
 from octavo_engine.machine import Machine
 from octavo_engine.sources import HubAccess
-from octavo_engine.worker.device_memory import DeviceMemory, read_memory
+from octavo_engine.worker.device_memory import DeviceMemory, promised_memory, read_memory
 
 MACHINE = Machine(cpu="Abacus", num_cpus=2, instruction_set="AVX2")
 MIB = 1 << 20
@@ -37,7 +38,7 @@ def config(folder: Path, **cache: int) -> EngineConfig:
 def check(
     source: Path | str,
     asked: EngineConfig | None = None,
-    memory: Callable[[], DeviceMemory] = lambda: ROOMY,
+    memory: Callable[[], DeviceMemory | Unknown] = lambda: ROOMY,
     hub: HubAccess | None = None,
 ) -> Report:
     asked = asked or config(Path(source))
@@ -100,6 +101,29 @@ def test_a_container_that_is_too_small_is_told_as_loading_would_tell_it(folder: 
     with pytest.raises(OutOfMemory) as caught:
         load_core(config(folder), lambda device: container(100))
     assert [(problem.message, problem.exit_code) for problem in report.errors] == [(str(caught.value), 66)]
+
+
+def test_a_promised_limit_gives_the_blocks_that_loading_gives_in_such_a_container(folder: Path) -> None:
+    asked = replace(config(folder, memory_percent=97), scheduler=SchedulerConfig(max_num_seqs=8))
+    report = check(folder, asked, lambda: promised_memory("cpu", 267 * MIB))
+    assert sizes(report) == loaded_sizes(asked, container(267))
+
+
+def test_a_promised_limit_that_is_too_small_is_told_as_loading_would_tell_it(folder: Path) -> None:
+    report = check(folder, memory=lambda: promised_memory("cpu", 100 * MIB))
+    with pytest.raises(OutOfMemory) as caught:
+        load_core(config(folder), lambda device: container(100))
+    assert [(problem.message, problem.exit_code) for problem in report.errors] == [(str(caught.value), 66)]
+
+
+def test_memory_that_is_not_known_is_said_to_be_unchecked_and_the_rest_is_checked(folder: Path) -> None:
+    report = check(folder, memory=lambda: Unknown("the GPU"))
+    assert (report.exit_code, report.problems, report.capacity) == (0, (), None)
+    assert report.verdict == "can be read, and the flags are right; not checked: the GPU"
+    assert report.to_json()["fits"] is None
+    (folder / "tokenizer.json").unlink()
+    report = check(folder, memory=lambda: Unknown("the GPU"))
+    assert (report.exit_code, report.to_json()["fits"]) == (65, False)
 
 
 def test_a_model_that_fits_is_described_without_pytorch_s_help(folder: Path) -> None:

@@ -24,6 +24,7 @@ SECTIONS = {
     "model",
     "memory",
     "capacity",
+    "not_checked",
 }
 
 
@@ -65,6 +66,7 @@ def test_the_model_may_be_given_as_serve_takes_it(capsys: pytest.CaptureFixture[
         ([], "one of the arguments MODEL --model is required"),
         (["x", "--model", "x"], "argument --model: not allowed with argument MODEL"),
         (["x", "--port", "70000"], "--port 70000: must be between 0 and 65535"),
+        (["x", "--memory-limit", "0"], "--memory-limit 0: must be positive"),
     ],
 )
 def test_a_flag_that_serve_would_refuse_is_refused(
@@ -75,6 +77,19 @@ def test_a_flag_that_serve_would_refuse_is_refused(
     except SystemExit as left:
         code = int(str(left.code))
     assert (code, words in capsys.readouterr().err) == (64, True)
+
+
+def test_a_check_for_another_machine_says_what_it_could_not_see(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "termination"
+    flags = ["check", str(folder), "--elsewhere", "--termination-log", str(log), "--device"]
+    assert cli.main([*flags, "cuda"]) == 0
+    assert log.read_text().startswith("can be read, and the flags are right; not checked: the GPU")
+    assert cli.main([*flags, "cpu", "--memory-limit", str(100 << 20)]) == 66
+    assert "MiB are left for the KV cache beside the weights" in log.read_text()
+    assert cli.main([*flags, "cpu", "--memory-limit", str(1 << 30)]) == 0
+    assert "cannot be served" in capsys.readouterr().out
 
 
 def test_what_is_wrong_follows_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:

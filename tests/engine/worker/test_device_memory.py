@@ -3,7 +3,12 @@ from dataclasses import replace
 import pytest
 
 from octavo_engine.errors import AcceleratorFault
-from octavo_engine.worker.device_memory import DeviceMemory, choose_device
+from octavo_engine.worker.device_memory import (
+    GPU_CONTEXT_BYTES,
+    DeviceMemory,
+    choose_device,
+    promised_memory,
+)
 
 
 def memory(limit: int | None) -> DeviceMemory:
@@ -24,6 +29,17 @@ def test_a_limit_above_what_the_machine_has_left_is_worth_no_more_than_that() ->
 
 def test_what_will_be_held_is_gone_from_both_sides() -> None:
     assert memory(800).holding(200) == replace(memory(800), available=800, held=300)
+
+
+def test_a_promised_limit_is_all_there_is_but_for_a_gpu_s_context() -> None:
+    promised = promised_memory("cpu", 1000)
+    assert (promised.offered, promised.free_share(90)) == (1000, 900)
+    promised = promised_memory("cuda", 10 * GPU_CONTEXT_BYTES)
+    assert promised.offered == 10 * GPU_CONTEXT_BYTES
+    assert (
+        promised.free_share(90) == promised.free_share(95) - GPU_CONTEXT_BYTES // 2 == 8 * GPU_CONTEXT_BYTES
+    )
+    assert promised.free_share(100) == promised.available == 9 * GPU_CONTEXT_BYTES
 
 
 def test_auto_takes_the_gpu_where_there_is_one() -> None:
