@@ -10,6 +10,7 @@ from octavo_api.api_server import (
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
     INFERENCE_SERVICES,
+    JOBS,
     PODS,
     ROLE_BINDINGS,
     ROLES,
@@ -18,7 +19,14 @@ from octavo_api.api_server import (
     Resource,
 )
 from octavo_api.informer import Informer, ListWatch
-from octavo_api.names import FIELD_MANAGER, GATEWAY_NAME, LABEL_APP, LABEL_MANAGED_BY, LABEL_SERVICE
+from octavo_api.names import (
+    FIELD_MANAGER,
+    GATEWAY_NAME,
+    LABEL_APP,
+    LABEL_MANAGED_BY,
+    LABEL_PREFLIGHT,
+    LABEL_SERVICE,
+)
 from octavo_operator.observed import GatewayKey, Key, Manifest, ObjectKey
 
 OURS = f"{LABEL_MANAGED_BY}={FIELD_MANAGER}"
@@ -33,6 +41,11 @@ class Children:
                 on_change(ObjectKey(metadata["namespace"], name))
             elif labels.get(LABEL_APP) == GATEWAY_NAME:
                 on_change(GatewayKey(metadata["namespace"]))
+
+        def tell_of_preflight(item: Manifest) -> None:
+            metadata = item["metadata"]
+            if name := (metadata.get("labels") or {}).get(LABEL_PREFLIGHT):
+                on_change(ObjectKey(metadata["namespace"], name))
 
         def tell_gateway(item: Manifest) -> None:
             on_change(GatewayKey(item["metadata"]["namespace"]))
@@ -50,6 +63,14 @@ class Children:
         self.services = informer(SERVICES, OURS)
         self.budgets = informer(DISRUPTION_BUDGETS, OURS)
         self.pods = informer(PODS, LABEL_SERVICE)
+        self.jobs = informer(JOBS, OURS)
+        self.preflight_pods = Informer(
+            server,
+            PODS,
+            label_selector=LABEL_PREFLIGHT,
+            index_label=LABEL_PREFLIGHT,
+            on_change=tell_of_preflight,
+        )
         self.gateway_pods = Informer(
             server,
             PODS,
@@ -63,7 +84,8 @@ class Children:
         self.inference_services = Informer(
             server, INFERENCE_SERVICES, label_selector="", index_label="", on_change=tell_gateway
         )
-        self.all = (*self.of_gateway, self.pods, self.gateway_pods, self.inference_services)
+        own = (self.pods, self.jobs, self.preflight_pods)
+        self.all = (*self.of_gateway, *own, self.gateway_pods, self.inference_services)
 
     async def run(self) -> None:
         """Until cancelled."""

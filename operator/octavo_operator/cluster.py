@@ -52,6 +52,7 @@ from octavo_operator.observed import (
 )
 from octavo_operator.ownership import Ownership, ownership
 from octavo_operator.plan import Plan
+from octavo_operator.preflight_seen import PreflightSeen
 from octavo_operator.render.gateway_token import token_secret_name
 from octavo_operator.revision import existing
 from octavo_operator.writer import Writer, title
@@ -126,12 +127,18 @@ class Cluster:
             deployments=deployments,
             others=tuple(item for item in others if _is_ours(item, key.name, uid)),
             pods=engine_pods,
+            preflights=self._preflights(key, uid),
             has_token=await self._has_token(key, uid),
             fresh_token=secrets.token_urlsafe(32),
             gateway=self.gateways.observe(key.namespace),
             gateway_reports=reports,
             defaults=self._defaults,
         )
+
+    def _preflights(self, key: ObjectKey, uid: str) -> dict[str, PreflightSeen]:
+        jobs, pods = self._children.jobs.of(*key), self._children.preflight_pods.of(*key)
+        seen = (PreflightSeen.of(job, pods) for job in jobs if _is_ours(job, key.name, uid))
+        return {preflight.revision: preflight for preflight in seen}
 
     async def _has_token(self, key: ObjectKey, uid: str) -> bool:
         """Asked for by name: Secrets are neither listed nor watched. Once seen it is believed for a while."""
@@ -185,6 +192,8 @@ class Cluster:
             await attempts.make(f"Pod {pod.name}", writer.annotate(key.namespace, pod, NO_MARKS))
         for deployment in todo.delete:
             await attempts.make(f"Deployment {deployment.name}", writer.delete(key.namespace, deployment))
+        for preflight in todo.spent_preflights:
+            await attempts.make(f"Job {preflight.name}", writer.delete_preflight(key.namespace, preflight))
         outcome = attempts.outcome
         if outcome == Outcome():
             await self._tell(observed, todo)

@@ -78,11 +78,11 @@ def _failure(pod_name: str, ended: Ended) -> LastFailure:
         container=CONTAINER_NAME,
         exit_code=ended.exit_code,
         # Of an end without a message of its own Kubernetes gives the end of the log.
-        message=ended.message if said_by_engine else _last_line(ended.message),
+        message=ended.message if said_by_engine else last_line(ended.message),
     )
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
     return text.rstrip().rpartition("\n")[2]
 
 
@@ -105,33 +105,35 @@ def _of_refused_pods(deployment: EngineDeployment) -> Finding:
 
 def _of_pod(pod: EnginePod) -> Finding | None:
     if pod.ended is not None and pod.ended.exit_code in EXIT_CODES:
-        return _of_engine_exit(pod, pod.ended.exit_code, pod.ended.message)
+        return exit_finding(f"pod {pod.name}", pod.ended.exit_code, pod.ended.message)
     if pod.ended is not None and pod.ended.reason == "OOMKilled":
         message = f"pod {pod.name} was killed for using more memory than its limit"
         return _engine(Reason.OUT_OF_MEMORY, f"{message}; {REMEDIES[Reason.OUT_OF_MEMORY]}", terminal=True)
     if pod.ended is not None and (not pod.running or pod.restarts >= CRASHES_THAT_ARE_A_LOOP):
         return _of_crash(pod, pod.ended.exit_code, pod.ended.message)
-    return _of_unstarted(pod)
+    return unstarted(pod)
 
 
-def _of_engine_exit(pod: EnginePod, code: int, text: str) -> Finding:
+def exit_finding(who: str, code: int, text: str, remedy: str = "") -> Finding:
+    """An end that the engine, or its check, has explained by its exit code."""
     reason = Reason(EXIT_CODES[code])
     return Finding(
         part="Model" if code in MODEL_EXIT_CODES else "Engine",
         reason=reason,
-        message=f"pod {pod.name} ended with exit code {code}: {text or 'no message'}; {REMEDIES[reason]}",
+        message=f"{who} ended with exit code {code}: {text or 'no message'}; {remedy or REMEDIES[reason]}",
         failed=True,
         terminal=code in TERMINAL_EXIT_CODES,
     )
 
 
 def _of_crash(pod: EnginePod, code: int, text: str) -> Finding:
-    last_words = f": {_last_line(text)}" if text else ""
+    last_words = f": {last_line(text)}" if text else ""
     message = f"pod {pod.name} ended with exit code {code} ({pod.restarts} restarts){last_words}"
     return _engine(Reason.CRASH_LOOP, f"{message}; see kubectl logs --previous {pod.name}")
 
 
-def _of_unstarted(pod: EnginePod) -> Finding | None:
+def unstarted(pod: EnginePod) -> Finding:
+    """Why it has not come up: what it waits for, or what keeps it from starting."""
     if claim := MISSING_CLAIM.search(pod.unschedulable):
         return Finding(
             part="Model",

@@ -21,6 +21,7 @@ from octavo_api.service_status import ServiceStatus
 from octavo_api.spec import InferenceService
 from octavo_operator.gateway_reports import GatewayReport
 from octavo_operator.gateway_seen import GatewaySeen
+from octavo_operator.preflight_seen import PreflightSeen
 
 Manifest = dict[str, Any]
 ChildKind = Literal["Deployment", "Service", "PodDisruptionBudget"]
@@ -272,6 +273,8 @@ class Observed:
     others: tuple[Manifest, ...] = ()
     """The Service and the PodDisruptionBudget, as far as they exist and are ours."""
     pods: tuple[EnginePod, ...] = ()
+    preflights: Mapping[str, PreflightSeen] = field(default_factory=dict)
+    """By revision."""
     has_token: bool = False
     """The Secret with the token that gateways show to this service's engines exists and is ours."""
     fresh_token: str = ""

@@ -21,6 +21,7 @@ from octavo_operator.observed import (
     Resolving,
     Unresolved,
 )
+from octavo_operator.preflight_seen import PreflightSeen
 from octavo_operator.render import children
 from octavo_operator.render.gateway_token import token_secret
 from octavo_operator.render.pod import pod_template
@@ -56,6 +57,7 @@ class Plan:
     scale: tuple[Scale, ...] = ()
     call_back: tuple[EnginePod, ...] = ()
     delete: tuple[EngineDeployment, ...] = ()
+    spent_preflights: tuple[PreflightSeen, ...] = ()
     takes_away: bool = False
     """Something in here cannot be undone: it has to be decided on what is there, not on a late cache."""
     requeue_after: timedelta | None = None

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from octavo_api.api_server import DEPLOYMENTS, PODS, SECRETS, ApiServer
+from octavo_api.api_server import DEPLOYMENTS, JOBS, PODS, SECRETS, ApiServer
 from octavo_api.names import FIELD_MANAGER, TOKEN_SECRET_KEY, Reason
 from octavo_operator.attempts import Refused
 from octavo_operator.children import Children
 from octavo_operator.observed import EngineDeployment, EnginePod, Manifest
 from octavo_operator.ownership import Ownership
+from octavo_operator.preflight_seen import PreflightSeen
 from octavo_operator.work_queue import RetryLater
 
 Whose = Callable[[Manifest], Ownership]
@@ -59,6 +60,10 @@ class Writer:
 
     async def delete(self, namespace: str, deployment: EngineDeployment) -> None:
         await self._server.delete(DEPLOYMENTS, namespace, deployment.name, uid=deployment.uid)
+
+    async def delete_preflight(self, namespace: str, preflight: PreflightSeen) -> None:
+        """With its pods."""
+        await self._server.delete(JOBS, namespace, preflight.name, uid=preflight.uid)
 
 
 def title(manifest: Manifest) -> str:
