@@ -23,7 +23,6 @@ A node that is missing may: an autoscaler has until the rollout's own deadline.
 """
 POLL = timedelta(seconds=10)
 """How often to look at one that runs: time alone makes it fail, and time wakes nobody."""
-NO_PODS = "no pod has been made for it; a quota or an admission policy may refuse them"
 VERDICT_PREFIX = "cannot be served: "
 
 
@@ -87,7 +86,7 @@ def _outcome(seen: PreflightSeen, now: datetime) -> tuple[Outcome, _Finding]:
         if end.exit_code in TERMINAL_EXIT_CODES:
             return "failed", _of_end(pod, end, "")
     if (failed := _condition(seen, "Failed", "FailureTarget")) is not None:
-        tries = f"given up after {len(ends)} tries"
+        tries = f"given up after {len(ends)} {'try' if len(ends) == 1 else 'tries'}"
         return "failed", _of_end(*ends[0], tries) if ends else _of_failed_job(seen, failed)
     trying = next((pod for pod in pods if pod.is_live and pod.ended is None), None)
     if trying is None and ends:
@@ -150,7 +149,7 @@ def _of_failed_job(seen: PreflightSeen, condition: dict[str, Any]) -> _Finding:
 
 def _of_waiting(seen: PreflightSeen, pod: EnginePod | None) -> _Finding:
     if pod is None:
-        message = f"{NO_PODS}: see kubectl describe job {seen.name}"
+        message = f"its pod is being made; should it be refused, kubectl describe job {seen.name} says why"
         return _Finding(Reason.POD_NOT_STARTED, message, STUCK_AFTER)
     if pod.running:
         return _Finding(Reason.PREFLIGHT, f"pod {pod.name} checks the model")

@@ -4,7 +4,7 @@ import asyncio
 
 from fake_cluster import FakeApiServer
 
-from octavo_api.api_server import DEPLOYMENTS, INFERENCE_SERVICES, PODS, ROLES, SERVICES, Resource
+from octavo_api.api_server import DEPLOYMENTS, INFERENCE_SERVICES, JOBS, PODS, ROLES, SERVICES, Resource
 from octavo_operator.children import Children
 from octavo_operator.observed import GatewayKey, Key, ObjectKey
 
@@ -27,8 +27,12 @@ async def keys_of(resource: Resource, labels: dict[str, str]) -> set[Key]:
 
 
 async def test_an_engines_object_leads_to_its_service() -> None:
-    for resource in (DEPLOYMENTS, SERVICES, PODS):
+    for resource in (DEPLOYMENTS, SERVICES, JOBS, PODS):
         assert await keys_of(resource, ENGINES) == {ObjectKey("team", "demo")}
+
+
+async def test_a_preflights_pod_leads_to_its_service_though_it_is_no_engine() -> None:
+    assert await keys_of(PODS, {"serving.octavo.dev/preflight": "demo"}) == {ObjectKey("team", "demo")}
 
 
 async def test_a_gateways_object_leads_to_the_gateway_of_its_namespace() -> None:

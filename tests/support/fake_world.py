@@ -1,10 +1,10 @@
-"""What a cluster does to Deployments by itself: pods come, become ready, and go; gateways look on."""
+"""What a cluster does by itself: Deployments' pods come, become ready, and go; Jobs end; gateways look on."""
 
 from collections.abc import Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from octavo_api.api_server import PODS
+from octavo_api.api_server import DEPLOYMENTS, JOBS, PODS
 from octavo_api.names import (
     ANNOTATION_DELETION_COST,
     ANNOTATION_DRAINING,
@@ -29,6 +29,8 @@ class FakeWorld:
         self.in_flight: dict[str, int] = {}
         self.broken: set[str] = set()
         """Models, as in their uri, whose pods never become ready."""
+        self.checks: dict[str, tuple[int, str]] = {}
+        """Models, as in their uri -> exit code and message of their preflight; others pass."""
         self.cut: list[str] = []
         """Pods that were deleted with requests in flight."""
 
@@ -39,6 +41,9 @@ class FakeWorld:
             self._make_ready(deployment)
             self._count_pods(deployment)
             self._publish(deployment)
+        self._collect_orphans()
+        for job in self._server.of_kind("Job"):
+            self._finish(job)
         for deployment in self._server.of_gateway("Deployment"):
             self._set_status(deployment, {"availableReplicas": deployment["spec"]["replicas"]})
         is_draining = self._finish_requests()
@@ -108,6 +113,37 @@ class FakeWorld:
             deployment["status"] = status
             self._server.changed(_path(deployment))
 
+    def _finish(self, job: Manifest) -> None:
+        """One pod, which ends as it is told to."""
+        if job.get("status"):
+            return
+        args = str(job["spec"]["template"]["spec"]["containers"][0]["args"])
+        code, message = next((end for model, end in self.checks.items() if model in args), (0, "fits"))
+        metadata = {
+            "namespace": "team",
+            "name": f"{job['metadata']['name']}-{next(self._serial)}",
+            "labels": dict(job["spec"]["template"]["metadata"]["labels"]),
+            "ownerReferences": [{"kind": "Job", "controller": True, "uid": job["metadata"]["uid"]}],
+        }
+        ended = {"exitCode": code, "message": message}
+        status = {
+            "phase": "Failed" if code else "Succeeded",
+            "containerStatuses": [{"name": "engine", "state": {"terminated": ended}}],
+        }
+        pod = {"kind": "Pod", "metadata": metadata, "spec": {}, "status": status}
+        self._server.put(PODS.path("team", metadata["name"]), pod)
+        condition = {"type": "Failed" if code else "Complete", "status": "True"}
+        job["status"] = {"startTime": job["metadata"]["creationTimestamp"], "conditions": [condition]}
+        self._server.changed(_path(job))
+
+    def _collect_orphans(self) -> None:
+        """Pods of Jobs that are gone."""
+        jobs = {job["metadata"]["uid"] for job in self._server.of_kind("Job")}
+        for pod in self._server.of_kind("Pod"):
+            owners = pod["metadata"].get("ownerReferences", ())
+            if any(owner["kind"] == "Job" and owner["uid"] not in jobs for owner in owners):
+                self._server.remove(_path(pod))
+
     def _finish_requests(self) -> bool:
         busy = [pod["metadata"]["name"] for pod in self.pods() if is_draining(pod)]
         busy = [name for name in busy if self.in_flight.get(name)]
@@ -139,11 +175,8 @@ def _status(*, ready: bool) -> dict[str, Any]:
 
 
 def _path(item: Manifest) -> str:
-    plural = {
-        "Pod": "/api/v1/namespaces/team/pods/",
-        "Deployment": "/apis/apps/v1/namespaces/team/deployments/",
-    }
-    return plural[item["kind"]] + str(item["metadata"]["name"])
+    resource = {"Pod": PODS, "Deployment": DEPLOYMENTS, "Job": JOBS}[item["kind"]]
+    return resource.path("team", item["metadata"]["name"])
 
 
 def names(pods: Iterable[Manifest]) -> list[str]:
