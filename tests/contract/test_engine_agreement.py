@@ -11,6 +11,7 @@ from http_server import running_server, served_model
 from text_fixtures import byte_level_tokenizer
 
 from octavo_api import names
+from octavo_api.quantity import parse_quantity
 from octavo_api.spec import InferenceService
 from octavo_engine import errors
 from octavo_engine.cli import build_parser
@@ -23,6 +24,7 @@ from octavo_engine.server.text_codec import TextCodec
 from octavo_gateway import client
 from octavo_operator.observed import OperatorDefaults
 from octavo_operator.render.container import container
+from octavo_operator.render.preflight import check_args
 
 DEFAULTS = OperatorDefaults(engine_image="octavo-engine:1", model_root="/models-root")
 
@@ -174,6 +176,20 @@ def test_a_check_takes_the_command_line_that_the_operator_gives_the_engine(name:
     checking = vars(build_parser().parse_args(["check", *flags, "--json"]))
     place = {"elsewhere": False, "memory_limit": None, "accelerator_memory": None}
     assert checking == serving | place | {"command": "check", "json": True}
+
+
+@pytest.mark.parametrize("name", ["full", "minimal", "pvc"])
+def test_a_preflight_asks_with_every_flag_of_the_engine_and_the_memory_that_it_will_have(name: str) -> None:
+    container_of_engine = container(service(name), "octavo-engine:1", "0e9e39f", DEFAULTS)
+    memory = service(name).resources.memory
+    serving = vars(build_parser().parse_args(container_of_engine["args"]))
+    asking = vars(build_parser().parse_args(check_args(container_of_engine)))
+    place = {
+        "elsewhere": True,
+        "memory_limit": memory and parse_quantity(memory, field=""),
+        "accelerator_memory": None,
+    }
+    assert asking == serving | place | {"command": "check", "json": False}
 
 
 def test_the_engine_takes_a_body_that_the_gateway_let_in_with_a_long_answer_behind_it() -> None:

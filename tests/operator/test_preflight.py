@@ -1,5 +1,6 @@
 """What a Job and its pods say about a revision."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -206,6 +207,7 @@ def test_a_revision_is_asked_about_before_it_stands_beside_pods_of_another() -> 
     [
         pytest.param((), HASH8, id="the first revision has nothing to lose"),
         pytest.param((old(replicas=0),), HASH8, id="no other has pods"),
+        pytest.param((replace(old(), deleting=True),), HASH8, id="the other goes anyway"),
         pytest.param((old(), deployment(DEMO)), HASH8, id="it stands already"),
         pytest.param((old(),), None, id="the wanted revision is not known"),
     ],
