@@ -58,6 +58,8 @@ DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments")
 SERVICES = Resource("v1", "Service", "services")
 PODS = Resource("v1", "Pod", "pods")
 SECRETS = Resource("v1", "Secret", "secrets")
+POD_EVENTS = Resource("v1", "Event", "events")
+"""The same events as EVENTS, in the form whose object can be selected by its fields."""
 EVENTS = Resource("events.k8s.io/v1", "Event", "events")
 JOBS = Resource("batch/v1", "Job", "jobs")
 DISRUPTION_BUDGETS = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")

@@ -15,7 +15,7 @@ import kopf
 from octavo_api.api_server import ApiServer
 from octavo_operator.children import Children
 from octavo_operator.cluster import Cluster, is_served, read_token
-from octavo_operator.gateway_client import ask_gateways
+from octavo_operator.gateway_client import ask_gateways, ask_traffic
 from octavo_operator.gateway_reconcile import reconcile_gateway
 from octavo_operator.handlers import kopf_settings, registry_for
 from octavo_operator.health import health_app, serve_health
@@ -47,7 +47,7 @@ async def run(settings: Settings) -> None:
         read_token=lambda namespace, name: read_token(server, namespace, name),
         on_answer=queue.add,
     )
-    cluster = Cluster(server, children, hub, settings.defaults, ask_gateways)
+    cluster = Cluster(server, children, hub, settings.defaults, ask_gateways, ask_traffic)
 
     async def work() -> None:
         # A child that is not in the cache yet would look as if it had to be made.

@@ -4,7 +4,7 @@ import base64
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -36,7 +36,7 @@ from octavo_api.service_status import ServiceStatus
 from octavo_api.spec import InferenceService
 from octavo_operator.attempts import Attempts, Outcome
 from octavo_operator.children import Children
-from octavo_operator.events import event_manifest
+from octavo_operator.events import Event, event_manifest
 from octavo_operator.gateway_reports import GatewayPod, GatewayReport, running_gateways
 from octavo_operator.gateways import Gateways
 from octavo_operator.hub import Hub, SecretMissing
@@ -55,6 +55,7 @@ from octavo_operator.plan import Plan
 from octavo_operator.preflight_seen import PreflightSeen
 from octavo_operator.render.gateway_token import token_secret_name
 from octavo_operator.revision import existing
+from octavo_operator.rollout_watch import AskTraffic, RolloutWatch
 from octavo_operator.writer import Writer, title
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Cluster:
         hub: Hub,
         defaults: OperatorDefaults,
         ask_gateways: AskGateways,
+        ask_traffic: AskTraffic,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -84,9 +86,10 @@ class Cluster:
         self._hub = hub
         self._defaults = defaults
         self._writer = Writer(server, children)
+        self._rollouts = RolloutWatch(server, children, ask_traffic)
         self.gateways = Gateways(children, self._writer, defaults.gateway)
 
-    async def observe(self, key: ObjectKey, *, fresh: bool = False) -> Observed:
+    async def observe(self, key: ObjectKey, now: datetime, *, fresh: bool = False) -> Observed:
         """The service is always read anew; Deployments and pods come from the informers unless `fresh`.
 
         The gateways are asked when something drains or, with `fresh`, may begin to.
@@ -94,6 +97,7 @@ class Cluster:
         raw = await self._server.get(INFERENCE_SERVICES, key.namespace, key.name)
         if raw is None:
             self._tokens_seen.pop(key, None)
+            self._rollouts.forget(key)
             return Observed(key=key, exists=False)
         service, invalid = _parse(raw)
         metadata = raw["metadata"]
@@ -113,6 +117,7 @@ class Cluster:
         deployments = tuple(
             EngineDeployment.from_manifest(item) for item in standing if _is_ours(item, key.name, uid)
         )
+        status = ServiceStatus.from_manifest(raw.get("status") or {})
         others = (*self._children.services.of(*key), *self._children.budgets.of(*key))
         return Observed(
             key=key,
@@ -120,7 +125,7 @@ class Cluster:
             uid=uid,
             generation=metadata["generation"],
             deleting="deletionTimestamp" in metadata,
-            status=ServiceStatus.from_manifest(raw.get("status") or {}),
+            status=status,
             service=service,
             invalid=invalid,
             resolution=self._resolution(key, service, deployments),
@@ -132,6 +137,10 @@ class Cluster:
             fresh_token=secrets.token_urlsafe(32),
             gateway=self.gateways.observe(key.namespace),
             gateway_reports=reports,
+            window=(
+                None if service is None else await self._rollouts.window(key, service, status.rollout, now)
+            ),
+            nodes_are_coming=await self._rollouts.nodes_are_coming(key, engine_pods),
             defaults=self._defaults,
         )
 
@@ -196,12 +205,12 @@ class Cluster:
             await attempts.make(f"Job {preflight.name}", writer.delete_preflight(key.namespace, preflight))
         outcome = attempts.outcome
         if outcome == Outcome():
-            await self._tell(observed, todo)
+            await self.tell(observed, todo.events)
         return outcome
 
-    async def _tell(self, observed: Observed, todo: Plan) -> None:
+    async def tell(self, observed: Observed, events: Sequence[Event]) -> None:
         """Events are news and no state: one that cannot be written is not worth a second try."""
-        for event in todo.events:
+        for event in events:
             manifest = event_manifest(event, observed.key, observed.uid, datetime.now(UTC))
             try:
                 await self._server.create(EVENTS, observed.key.namespace, manifest)

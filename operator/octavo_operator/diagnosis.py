@@ -12,6 +12,7 @@ from typing import Literal
 from octavo_api.names import CONTAINER_NAME, EXIT_CODES, MODEL_EXIT_CODES, Reason
 from octavo_api.service_status import LastFailure
 from octavo_operator.observed import Ended, EngineDeployment, EnginePod
+from octavo_operator.shortage import accelerator_shortage
 
 Part = Literal["Model", "Engine"]
 
@@ -60,6 +61,16 @@ def diagnose(deployment: EngineDeployment | None, pods: Iterable[EnginePod]) -> 
         message = f"Deployment {deployment.name}: {counts}; its pods are being made"
         return Finding(part="Engine", reason=Reason.POD_NOT_STARTED, message=message, failed=False)
     return min(findings, key=lambda finding: (not finding.terminal, not finding.failed))
+
+
+def crash_loop(pods: Iterable[EnginePod], revision: str) -> str | None:
+    """What a pod of the revision does again and again; None when none does. One crash may be bad luck."""
+    for pod in pods:
+        if pod.revision != revision or pod.deleting or pod.restarts < CRASHES_THAT_ARE_A_LOOP:
+            continue
+        if pod.ended is not None and pod.ended.exit_code != 0:
+            return _of_crash(pod, pod.ended.exit_code, pod.ended.message).message
+    return None
 
 
 def last_failure(pods: Iterable[EnginePod]) -> LastFailure | None:
@@ -141,6 +152,11 @@ def unstarted(pod: EnginePod) -> Finding:
             message=f"PersistentVolumeClaim {claim[1]} is not there; make it, or correct spec.model.uri",
             failed=True,
         )
+    if (shortage := accelerator_shortage([pod])) is not None:
+        remedy = (
+            "free one, add a node, or let spec.rollout.strategy Auto or Replace take an old pod away first"
+        )
+        return _engine(Reason.INSUFFICIENT_ACCELERATOR, f"{shortage}; {remedy}")
     if pod.unschedulable:
         why = pod.unschedulable.partition(" preemption:")[0]
         remedy = "add such nodes, free them, or change spec.resources, spec.accelerator or spec.pod"

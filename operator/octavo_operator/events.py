@@ -9,11 +9,21 @@ from octavo_operator.drain import Draining
 from octavo_operator.observed import Manifest, ObjectKey
 
 NOTE_LIMIT = 1024
+EventReason = Literal[
+    "RolloutStarted",
+    "RolloutCompleted",
+    "RolledBack",
+    "StrategyFallback",
+    "CanaryStepPassed",
+    "CanaryPromoted",
+    "DrainStarted",
+    "DrainTimedOut",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    reason: Literal["RolloutStarted", "DrainStarted", "DrainTimedOut"]
+    reason: EventReason
     note: str
     type: Literal["Normal", "Warning"] = "Normal"
 

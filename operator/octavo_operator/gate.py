@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from octavo_api.rollout_spec import GateSpec
-from octavo_operator.traffic import Figures, Histogram, Percentile
-from octavo_operator.windows import Window
+from octavo_operator.traffic import Figures, Histogram, Percentile, Window
 
 _PERCENT = 95
 

@@ -5,8 +5,8 @@ Reading the children's manifests ends here; deciding anything belongs to plan, r
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from octavo_api.names import (
     ANNOTATION_DELETION_COST,
@@ -17,14 +17,16 @@ from octavo_api.names import (
     LABEL_REVISION,
     Reason,
 )
+from octavo_api.quantity import parse_quantity
 from octavo_api.service_status import ServiceStatus
 from octavo_api.spec import InferenceService
 from octavo_operator.gateway_reports import GatewayReport
 from octavo_operator.gateway_seen import GatewaySeen
 from octavo_operator.preflight_seen import PreflightSeen
+from octavo_operator.traffic import Window
 
 Manifest = dict[str, Any]
-ChildKind = Literal["Deployment", "Service", "PodDisruptionBudget"]
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class ObjectKey(NamedTuple):
@@ -110,6 +112,11 @@ class EnginePod:
     uid: str = ""
     lapsed: bool = False
     """It runs and is not ready, but has been so since its container started: it may still hold requests."""
+    ready_since: datetime = LONG_AGO
+    """When it became ready last, if it is."""
+    accelerators: Mapping[str, int] = field(default_factory=dict)
+    """What it asks for of extended resources, as in nvidia.com/gpu."""
+    unschedulable_since: datetime | None = None
     draining_since: datetime | None = None
     released: bool = False
     """It has drained, or there was nothing to wait for: its Deployment may do without it."""
@@ -152,6 +159,13 @@ class EnginePod:
             deleting="deletionTimestamp" in meta,
             uid=meta.get("uid", ""),
             lapsed=_has_lapsed(ready, state),
+            ready_since=_time(ready.get("lastTransitionTime") or "", LONG_AGO),
+            accelerators=_extended_resources(raw.get("spec") or {}),
+            unschedulable_since=(
+                _time(scheduled.get("lastTransitionTime") or "", created)
+                if scheduled.get("reason") == "Unschedulable"
+                else None
+            ),
             draining_since=None if draining is None else _time(draining, created),
             released=draining is not None
             and annotations.get(ANNOTATION_DELETION_COST) == str(DELETION_COST_RELEASED),
@@ -171,6 +185,18 @@ def _time(text: str, otherwise: datetime) -> datetime:
     except ValueError:
         return otherwise
     return time if time.tzinfo is not None else otherwise
+
+
+def _extended_resources(spec: Mapping[str, Any]) -> dict[str, int]:
+    """Kubernetes' own resources have no domain in their names; quantities of the others are whole."""
+    containers = (item for item in spec.get("containers") or () if item["name"] == CONTAINER_NAME)
+    limits = ((item.get("resources") or {}).get("limits") or {} for item in containers)
+    return {
+        name: int(parse_quantity(amount, field=name))
+        for each in limits
+        for name, amount in each.items()
+        if "/" in name
+    }
 
 
 def _has_lapsed(ready: Mapping[str, Any], state: Mapping[str, Any]) -> bool:
@@ -282,6 +308,10 @@ class Observed:
     gateway: GatewaySeen = field(default_factory=GatewaySeen)
     gateway_reports: tuple[GatewayReport, ...] | None = None
     """What the running gateway pods say; None when they were not asked, because nothing drains."""
+    window: Window | None = None
+    """What the gateways counted since the canary's step began; None where no step is under way."""
+    nodes_are_coming: bool = False
+    """An autoscaler of nodes has said that it gets one for a pod that waits."""
     defaults: OperatorDefaults = field(default_factory=lambda: OperatorDefaults(engine_image=""))
 
     def pods_of(self, deployment: EngineDeployment) -> tuple[EnginePod, ...]:

@@ -6,33 +6,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from octavo_api.model_source import FileModel
-from octavo_api.names import Reason
+from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
+from octavo_operator import rollout_record
 from octavo_operator.drain import Draining, called_back, replicas, victims
 from octavo_operator.drift import holds, stamped
 from octavo_operator.events import Event, drain_event
+from octavo_operator.gate import GateVerdict
 from octavo_operator.observed import (
     EngineDeployment,
     EnginePod,
     Manifest,
     Observed,
-    Resolved,
     Resolving,
     Unresolved,
 )
+from octavo_operator.preflight import POLL, PreflightView, preflights_to_delete
 from octavo_operator.preflight_seen import PreflightSeen
 from octavo_operator.render import children
 from octavo_operator.render.gateway_token import token_secret
-from octavo_operator.render.pod import pod_template
-from octavo_operator.revision import Revision, existing, inputs_of
-from octavo_operator.rollout import Rollout, rollout_view, surge
-
-# Nothing in the cluster tells us that a repository, a token or a network has been repaired.
-ASK_AGAIN = timedelta(seconds=30)
-
-# How often the gateways are asked while a pod drains.
-DRAIN_POLL = timedelta(seconds=0.5)
+from octavo_operator.render.preflight import preflight_job
+from octavo_operator.revision import Revision
+from octavo_operator.revisit import ASK_AGAIN, until_drained, until_rollout_moves
+from octavo_operator.rollout import Rollout, roll, rollout_view
+from octavo_operator.rollout_texts import rollout_events
+from octavo_operator.wanted import goal_of, preflight_of, wanted_revision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +44,19 @@ class Scale:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     revision: Revision | None = None
-    """The wanted revision; None while the model is not resolved (`unresolved` says why)."""
+    """What the spec asks for; None while the model is not resolved (`unresolved` says why)."""
+    goal: str | None = None
+    """The revision to roll out: the asked one, or after its failure the stable one; None: nothing new."""
     unresolved: Resolving | Unresolved | None = None
+    record: RolloutRecord | None = None
+    """For the status: what this visit found, on top of `current`."""
+    current: RolloutRecord | None = None
+    """What this visit acted on."""
+    preflight: PreflightView | None = None
+    """Of the asked revision, until its Deployment stands; None where it needs none."""
+    verdict: GateVerdict | None = None
+    is_complete: bool = False
+    """The goal has all replicas, available, and no other revision has any."""
     rollout: Rollout = field(default_factory=Rollout)
     create: tuple[Manifest, ...] = ()
     """Secrets, made once and never written over."""
@@ -63,6 +72,9 @@ class Plan:
     requeue_after: timedelta | None = None
     reasons: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
+    """Each goes with a write of `execute`."""
+    news: tuple[Event, ...] = ()
+    """Each goes with what `record` changes, and so with the status."""
 
     @property
     def marks(self) -> tuple[Draining, ...]:
@@ -76,40 +88,78 @@ def plan(observed: Observed, now: datetime) -> Plan:
         return Plan()
     wanted = wanted_revision(observed, service)
     revision = wanted if isinstance(wanted, Revision) else None
-    update = revision.hash8 if revision else None
+    before = observed.status.rollout
+    current = rollout_record.current(service, before, revision.hash8, now) if revision else before
     standing = tuple(item for item in observed.deployments if not item.deleting)
-    rollout = surge(rollout_view(service, update, standing, observed.pods))
+    preflight = preflight_of(observed, revision, current, now)
+    goal = goal_of(revision, current, preflight, standing)
+    view = rollout_view(service, goal, current or RolloutRecord(), standing, observed.pods, now)
+    rollout = roll(view)
     leaving = _leaving(observed, service, standing, rollout, now)
     counts = _replicas(observed, standing, rollout)
+    # While the asked revision may not start, or has failed, it is as if it were not known.
+    engine = revision if revision is not None and revision.hash8 == goal and goal in counts else None
     scale = tuple(
         Scale(deployment=item, replicas=counts[item.revision])
         for item in standing
-        if item.revision != update and counts[item.revision] != item.replicas
+        if (engine is None or item.revision != engine.hash8) and counts[item.revision] != item.replicas
     )
-    # While the wanted revision may not start, it is as if it were not known.
-    engine = revision if update in counts else None
-    rendered = children(service, engine, counts.get(update or "", 0), observed.defaults.gateway)
+    rendered = children(service, engine, counts.get(goal or "", 0), observed.defaults.gateway)
     apply = tuple(manifest for manifest in map(stamped, rendered) if not _stands(observed, manifest))
-    spent = _spent(observed, service, standing, update)
     todo = Plan(
         revision=revision,
+        goal=goal,
         unresolved=None if isinstance(wanted, Revision) else wanted,
+        current=current,
+        preflight=preflight,
+        is_complete=_is_complete(observed, service, goal, leaving),
         rollout=rollout,
         create=() if observed.has_token else (token_secret(service, observed.fresh_token),),
         leaving=leaving,
-        apply=apply,
+        apply=(*apply, *_preflight_jobs(observed, service, revision, preflight)),
         scale=scale,
         call_back=called_back(observed.pods, leaving),
-        delete=spent,
+        delete=_spent(observed, service, standing, goal, current),
+        spent_preflights=preflights_to_delete(
+            observed, revision.hash8 if revision is not None and preflight is not None else None
+        ),
     )
+    return _judged(todo, observed, service, standing, counts, now)
+
+
+def _judged(
+    todo: Plan,
+    observed: Observed,
+    service: InferenceService,
+    standing: tuple[EngineDeployment, ...],
+    counts: Mapping[str, int],
+    now: datetime,
+) -> Plan:
+    record, verdict, is_complete = todo.current, None, todo.is_complete
+    if todo.revision is not None and record is not None:
+        step = rollout_record.advance(
+            observed, service, record, preflight=todo.preflight, is_complete=is_complete, now=now
+        )
+        record, verdict = step.record, step.verdict
+    todo = replace(todo, record=record, verdict=verdict)
     is_lowered = any(counts[item.revision] < item.replicas for item in standing)
     return replace(
         todo,
-        takes_away=bool(todo.marks or is_lowered or spent),
-        requeue_after=_requeue_after(todo),
+        takes_away=bool(todo.marks or is_lowered or todo.delete),
+        requeue_after=_requeue_after(todo, observed, service, now),
         reasons=_reasons(todo),
         events=_events(todo, service, standing, counts),
+        news=rollout_events(service, todo.current, record, verdict),
     )
+
+
+def _is_complete(
+    observed: Observed, service: InferenceService, goal: str | None, leaving: tuple[Draining, ...]
+) -> bool:
+    update = next((item for item in observed.deployments if item.revision == goal), None)
+    others = any(observed.has_pods(item) for item in observed.deployments if item is not update)
+    is_whole = update is not None and update.is_available and update.replicas == service.replicas
+    return is_whole and not others and not leaving
 
 
 def _leaving(
@@ -133,6 +183,18 @@ def _leaving(
     )
 
 
+def _preflight_jobs(
+    observed: Observed,
+    service: InferenceService,
+    revision: Revision | None,
+    preflight: PreflightView | None,
+) -> tuple[Manifest, ...]:
+    """Made once: a Job cannot be changed, and one that is going is waited for."""
+    if revision is None or preflight is None or revision.hash8 in observed.preflights:
+        return ()
+    return (preflight_job(service, revision),)
+
+
 def _replicas(observed: Observed, standing: tuple[EngineDeployment, ...], rollout: Rollout) -> dict[str, int]:
     """Revision -> replicas to be written; a revision without a Deployment starts with its target."""
     return dict(rollout.targets) | {
@@ -145,23 +207,29 @@ def _spent(
     observed: Observed,
     service: InferenceService,
     standing: tuple[EngineDeployment, ...],
-    update: str | None,
+    goal: str | None,
+    record: RolloutRecord | None,
 ) -> tuple[EngineDeployment, ...]:
     """History beyond its limit, the oldest first to go. None is spent before the wanted revision stands."""
-    if service.rollout.paused or all(item.revision != update for item in standing):
+    if service.rollout.paused or all(item.revision != goal for item in standing):
         return ()
-    history = [item for item in standing if item.revision != update and not observed.has_pods(item)]
+    # The stable one is the way back until another is.
+    kept = {goal, record.stable if record else ""}
+    history = [item for item in standing if item.revision not in kept and not observed.has_pods(item)]
     history.sort(key=lambda item: item.created, reverse=True)
     return tuple(history[service.rollout.revision_history_limit :])
 
 
-def _requeue_after(todo: Plan) -> timedelta | None:
-    if any(item.released for item in todo.marks):
-        # Replicas are lowered by the marks that were seen, and our own writes wake nobody.
-        return timedelta(0)
-    if any(not item.released for item in todo.leaving):
-        return DRAIN_POLL
-    return ASK_AGAIN if todo.unresolved is not None else None
+def _requeue_after(
+    todo: Plan, observed: Observed, service: InferenceService, now: datetime
+) -> timedelta | None:
+    # What was decided is acted on once it is written.
+    waits = [until_drained(todo.leaving), timedelta(0) if todo.record != todo.current else None]
+    waits.append(ASK_AGAIN if todo.unresolved is not None else None)
+    waits.append(POLL if todo.preflight is not None else None)
+    if todo.record is not None and not todo.is_complete:
+        waits += until_rollout_moves(todo.record, observed, service, now)
+    return min((wait for wait in waits if wait is not None), default=None)
 
 
 def _reasons(todo: Plan) -> tuple[str, ...]:
@@ -189,34 +257,12 @@ def _events(
 ) -> tuple[Event, ...]:
     """Each goes with a write that makes the same plan impossible, so that none is told twice."""
     events = [drain_event(item, service.drain.timeout_seconds) for item in todo.marks]
-    update = todo.revision.hash8 if todo.revision else ""
+    update = todo.goal or ""
     before = {item.revision: item.replicas for item in standing}
     beside = [revision for revision, count in before.items() if count > 0 and revision != update]
     if beside and before.get(update, 0) == 0 < counts.get(update, 0):
         events.append(Event("RolloutStarted", f"revision {update} comes up beside {', '.join(beside)}"))
     return tuple(event for event in events if event is not None)
-
-
-def wanted_revision(observed: Observed, service: InferenceService) -> Revision | Resolving | Unresolved:
-    """An existing revision for the same fields keeps what the operator added then; else a new one is made."""
-    if (revision := existing(service, observed.deployments)) is not None:
-        return revision
-    if not isinstance(observed.resolution, Resolved):
-        return observed.resolution
-    if isinstance(service.model.source, FileModel) and observed.defaults.model_root is None:
-        return Unresolved(
-            Reason.MODEL_ROOT_NOT_CONFIGURED,
-            f"{service.model.uri}: this operator serves no local folders; start it with --model-root "
-            "(OCTAVO_MODEL_ROOT) or use hf:// or pvc://",
-            terminal=True,
-        )
-    commit = observed.resolution.commit
-    return Revision(
-        inputs=inputs_of(service),
-        image=service.engine.image or observed.defaults.engine_image,
-        commit=commit,
-        template=pod_template(service, commit, observed.defaults),
-    )
 
 
 def _stands(observed: Observed, wanted: Manifest) -> bool:

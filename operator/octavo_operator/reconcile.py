@@ -1,12 +1,14 @@
 """One visit to one InferenceService: look, decide, act, tell. The same for a new object and for a resync."""
 
 import random
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
 from octavo_api.api_server import ApiError
 from octavo_api.service_status import ServiceStatus
 from octavo_operator.attempts import Outcome
+from octavo_operator.events import Event
 from octavo_operator.observed import ObjectKey, Observed
 from octavo_operator.plan import Plan, plan
 from octavo_operator.status import status_of
@@ -14,11 +16,13 @@ from octavo_operator.work_queue import RetryLater
 
 
 class ClusterAccess(Protocol):
-    async def observe(self, key: ObjectKey, *, fresh: bool = False) -> Observed: ...
+    async def observe(self, key: ObjectKey, now: datetime, *, fresh: bool = False) -> Observed: ...
 
     async def execute(self, observed: Observed, todo: Plan) -> Outcome: ...
 
     async def apply_status(self, observed: Observed, status: ServiceStatus) -> None: ...
+
+    async def tell(self, observed: Observed, events: Sequence[Event]) -> None: ...
 
 
 async def reconcile(
@@ -34,16 +38,17 @@ async def reconcile(
 async def _reconcile(
     key: ObjectKey, cluster: ClusterAccess, now: datetime, resync_seconds: float
 ) -> float | None:
-    observed = await cluster.observe(key)
+    observed = await cluster.observe(key, now)
     if not observed.exists or observed.deleting:
         return None
     todo = plan(observed, now)
     if todo.takes_away:
         # The caches may be late, and what is gone stays so: decide again on what is there now.
-        observed = await cluster.observe(key, fresh=True)
+        observed = await cluster.observe(key, now, fresh=True)
         todo = plan(observed, now)
     outcome = await cluster.execute(observed, todo)
     await cluster.apply_status(observed, status_of(observed, todo, outcome.refusals, now))
+    await cluster.tell(observed, todo.news)
     if outcome.retry is not None:
         raise outcome.retry
     if todo.requeue_after is not None:

@@ -1,6 +1,7 @@
 """Which revisions should have how many pods, and which share of the requests. Pure.
 
-A strategy is a function from a frozen view of the revisions to a Rollout. There is one so far, surge. It only
+There is one way to roll, and strategies are bounds on it (rollout_view sets them): Surge lets pods come
+before others go, Replace takes one away first, Canary gives the wanted revision no more than a share. It only
 sets targets: how a pod that is too many leaves without a lost request is decided in drain.
 
 Every rule reads the state and no history, so that an operator that was killed goes on where it stood.
@@ -8,8 +9,10 @@ Every rule reads the state and no history, so that an operator that was killed g
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from octavo_api.rollout_spec import CanaryStep
+from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
 from octavo_operator.observed import EngineDeployment, EnginePod
 
@@ -26,10 +29,14 @@ class RevisionView:
     draining: int = 0
     ready: int = 0
     """Ready and not draining: where new requests can go."""
+    settling: int = 0
+    """Of these, the ones that have not been ready for minReadySeconds: nothing goes for them yet."""
     serving: int = 0
     """As `ready`, with pods whose readiness has lapsed: a busy engine may miss a probe and is no dead one."""
     draining_serving: int = 0
     """The same among the draining ones, which can be called back."""
+    failed: bool = False
+    """It was given up: it gets no request that another revision can take."""
 
     @property
     def size(self) -> int:
@@ -38,6 +45,10 @@ class RevisionView:
     @property
     def kept(self) -> int:
         return self.size - self.draining
+
+    @property
+    def available(self) -> int:
+        return self.ready - self.settling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +59,8 @@ class RolloutView:
     max_surge: int = 1
     max_unavailable: int = 0
     paused: bool = False
+    share: int | None = None
+    """Percent of the requests, and of the replicas, that the wanted revision may have; None: all."""
     revisions: tuple[RevisionView, ...] = ()
 
     @property
@@ -56,7 +69,19 @@ class RolloutView:
 
     @property
     def most_pods(self) -> int:
-        return self.desired + self.max_surge
+        # One pod cannot be two revisions, so a canary of a single replica always takes a second one.
+        surge = max(1, self.max_surge) if self.share is not None and self.desired == 1 else self.max_surge
+        return self.desired + surge
+
+    @property
+    def most_new(self) -> int:
+        """Pods of the wanted revision, its share of them rounded up."""
+        return self.desired if self.share is None else -(-self.desired * self.share // 100)
+
+    @property
+    def least_old(self) -> int:
+        """What the others keep, whatever the wanted revision can do already."""
+        return 0 if self.share is None else max(min(1, self.desired), self.desired - self.most_new)
 
     @property
     def standing(self) -> RevisionView | None:
@@ -70,30 +95,63 @@ class Rollout:
     """Revision -> pods that are to stay or come. The wanted revision is absent while it may not start."""
     weights: Mapping[str, int] = field(default_factory=dict)
     """Revision -> percent of the requests; they add up to 100 when there is any revision."""
+    is_canary: bool = False
+    """The wanted revision has no more than the share of its step."""
 
 
 def rollout_view(
     service: InferenceService,
     update: str | None,
+    record: RolloutRecord,
     deployments: Iterable[EngineDeployment],
     pods: Iterable[EnginePod],
+    now: datetime,
 ) -> RolloutView:
+    """`update` is the wanted revision; what `record` says of a strategy holds only for its own."""
     pods = tuple(pod for pod in pods if pod.is_live)
+    settled_before = now - timedelta(seconds=service.rollout.min_ready_seconds)
+    revisions = tuple(
+        _revision_view(
+            deployment,
+            [pod for pod in pods if pod.revision == deployment.revision],
+            settled_before,
+            failed=record.failure is not None and record.failure.revision == deployment.revision,
+        )
+        for deployment in deployments
+        if not deployment.deleting
+    )
+    # On the way back as well: what left no room for the new revision leaves none for the old one.
+    is_replacing = record.strategy == "Replace" and (record.revision == update or record.failure is not None)
+    unavailable = service.rollout.max_unavailable
     return RolloutView(
         desired=service.replicas,
         update=update,
-        max_surge=service.rollout.max_surge,
-        max_unavailable=service.rollout.max_unavailable,
+        max_surge=0 if is_replacing else service.rollout.max_surge,
+        max_unavailable=max(1, unavailable) if is_replacing else unavailable,
         paused=service.rollout.paused,
-        revisions=tuple(
-            _revision_view(deployment, [pod for pod in pods if pod.revision == deployment.revision])
-            for deployment in deployments
-            if not deployment.deleting
-        ),
+        share=_share(service, update, record, revisions),
+        revisions=revisions,
     )
 
 
-def _revision_view(deployment: EngineDeployment, pods: list[EnginePod]) -> RevisionView:
+def _share(
+    service: InferenceService, update: str | None, record: RolloutRecord, revisions: Iterable[RevisionView]
+) -> int | None:
+    step = canary_step(service, record)
+    others = any(item.size > 0 and not item.failed for item in revisions if item.name != update)
+    return step.weight_percent if step is not None and record.revision == update and others else None
+
+
+def canary_step(service: InferenceService, record: RolloutRecord) -> CanaryStep | None:
+    """The step under way; None when there is none, or none any more."""
+    steps = service.rollout.canary.steps
+    is_canary = record.strategy == "Canary" and record.failure is None
+    return steps[record.step] if is_canary and record.step < len(steps) else None
+
+
+def _revision_view(
+    deployment: EngineDeployment, pods: list[EnginePod], settled_before: datetime, *, failed: bool
+) -> RevisionView:
     staying = [pod for pod in pods if pod.draining_since is None]
     return RevisionView(
         name=deployment.revision,
@@ -102,13 +160,15 @@ def _revision_view(deployment: EngineDeployment, pods: list[EnginePod]) -> Revis
         pods=len(pods),
         draining=len(pods) - len(staying),
         ready=sum(pod.ready for pod in staying),
+        settling=sum(pod.ready and pod.ready_since > settled_before for pod in staying),
         serving=sum(pod.is_serving for pod in staying),
         draining_serving=sum(pod.is_serving for pod in pods) - sum(pod.is_serving for pod in staying),
+        failed=failed,
     )
 
 
-def surge(view: RolloutView) -> Rollout:
-    """The wanted revision grows within desired + maxSurge; the old shrinks as the wanted one becomes ready.
+def roll(view: RolloutView) -> Rollout:
+    """The wanted revision grows within desired + maxSurge; the old shrinks as that becomes available.
 
     The old revision covers what the wanted one does not yet. When a third is asked for half-way, the one that
     serves most stays, the other is drained, and only then the third begins.
@@ -121,20 +181,23 @@ def surge(view: RolloutView) -> Rollout:
     else:
         targets = _replace(view, new)
     if view.update in targets:
-        targets[view.update] = min(targets[view.update], view.desired)
+        targets[view.update] = min(targets[view.update], view.most_new)
     targets = _within_surge(view, targets)
-    return Rollout(targets=targets, weights=_weights(view))
+    return Rollout(targets=targets, weights=_weights(view), is_canary=view.share is not None)
 
 
 def _replace(view: RolloutView, new: RevisionView) -> dict[str, int]:
     old = [item for item in view.revisions if item is not new and item.size > 0]
     # What serves nobody only takes room, perhaps the very accelerator that the wanted revision waits for.
     alive = [item for item in old if item.serving + item.draining_serving > 0]
+    # What has failed serves only while nobody else does.
+    sound = [item for item in alive if not item.failed]
+    alive = sound if sound or new.serving > 0 else alive
     targets = dict.fromkeys((item.name for item in old), 0)
     if alive:
         stays = max(alive, key=lambda item: (item.serving, -item.created.timestamp()))
         leaving = [item for item in alive if item is not stays]
-        targets[stays.name] = _cover([stays], view.least_available, new)
+        targets[stays.name] = max(_cover([stays], view.least_available, new), view.least_old)
         targets |= _allot(_cover(leaving, view.least_available, new, stays), leaving)
         if new.size == 0 and any(targets[item.name] for item in leaving):
             return targets | {new.name: 0}
@@ -149,7 +212,7 @@ def _cover(items: list[RevisionView], needed: int, *others: RevisionView) -> int
     Pods go when others are ready, and come back only when others have ceased to serve: a lapse moves nothing.
     """
     least = needed - sum(item.serving for item in others)
-    most = needed - sum(item.ready for item in others)
+    most = needed - sum(item.available for item in others)
     return max(0, least, min(most, sum(item.kept for item in items)))
 
 
@@ -195,15 +258,26 @@ def _within_surge(view: RolloutView, targets: Mapping[str, int]) -> dict[str, in
 
 
 def _weights(view: RolloutView) -> dict[str, int]:
-    """By ready pods; while there are none, whoever comes nearest to serving has all."""
-    ready = {item.name: item.ready for item in view.revisions if item.ready > 0}
+    """By ready pods, or the canary's share; while none is ready, whoever comes nearest to it has all."""
+    ready = [item for item in view.revisions if item.ready > 0]
+    ready = [item for item in ready if not item.failed] or ready
     if not ready:
-        nearest = max(view.revisions, key=lambda item: (item.serving, item.kept), default=None)
+        order = lambda item: (not item.failed, item.serving, item.kept)  # noqa: E731
+        nearest = max(view.revisions, key=order, default=None)
         name = nearest.name if nearest is not None and nearest.kept > 0 else view.update
         return {name: 100} if name is not None else {}
-    total = sum(ready.values())
-    shares = {name: 100 * count // total for name, count in ready.items()}
-    by_remainder = sorted(ready, key=lambda name: (-(100 * ready[name] % total), name))
-    for name in by_remainder[: 100 - sum(shares.values())]:
+    others = {item.name: item.ready for item in ready if item.name != view.update}
+    if view.share is None or len(others) in (0, len(ready)):
+        return _shares(100, {item.name: item.ready for item in ready})
+    assert view.update is not None
+    return _shares(100 - view.share, others) | {view.update: view.share}
+
+
+def _shares(whole: int, counts: Mapping[str, int]) -> dict[str, int]:
+    """Whole numbers in the ratio of `counts` that add up to `whole`."""
+    total = sum(counts.values())
+    shares = {name: whole * count // total for name, count in counts.items()}
+    by_remainder = sorted(counts, key=lambda name: (-(whole * counts[name] % total), name))
+    for name in by_remainder[: whole - sum(shares.values())]:
         shares[name] += 1
     return shares

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 
@@ -10,7 +11,7 @@ class Bucket(NamedTuple):
     low: float
     high: float
     """Seconds, more than `low` and at most `high`; the last bucket's is infinite."""
-    count: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class Histogram:
 
     @property
     def total(self) -> int:
-        return sum(bucket.count for bucket in self.buckets)
+        return sum(bucket.number for bucket in self.buckets)
 
     def plus(self, other: "Histogram") -> "Histogram":
         counts = self._counts()
@@ -165,3 +166,16 @@ class TrafficReport:
             uptime_seconds=float(raw["uptime_seconds"]),
             services={name: ServiceTraffic.from_json(item) for name, item in raw["services"].items()},
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    since: datetime
+    revisions: Mapping[str, Figures] = field(default_factory=dict)
+    num_heard: int = 0
+    """Gateway pods that answered this time."""
+    silent: tuple[str, ...] = ()
+    """Gateway pods that did not; what they count comes in when they answer again."""
+
+    def of(self, revision: str) -> Figures:
+        return self.revisions.get(revision, Figures())

@@ -4,26 +4,10 @@ Kept in memory alone: after a restart of the operator a window begins anew, and 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from octavo_operator.observed import ObjectKey
-from octavo_operator.traffic import Figures, TrafficReport
-
-NOTHING = Figures()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    since: datetime
-    revisions: Mapping[str, Figures] = field(default_factory=dict)
-    num_heard: int = 0
-    """Gateway pods that answered this time."""
-    silent: tuple[str, ...] = ()
-    """Gateway pods that did not; what they count comes in when they answer again."""
-
-    def of(self, revision: str) -> Figures:
-        return self.revisions.get(revision, NOTHING)
+from octavo_operator.traffic import Figures, TrafficReport, Window
 
 
 class Windows:
@@ -72,6 +56,6 @@ class _OpenWindow:
             # Of an older one nobody knows which of its requests came before the window.
             before = {} if is_younger else counts
         for revision, figures in counts.items():
-            added = figures.since(before.get(revision, NOTHING))
-            self._figures[revision] = self._figures.get(revision, NOTHING).plus(added)
+            added = figures.since(before.get(revision, Figures()))
+            self._figures[revision] = self._figures.get(revision, Figures()).plus(added)
         self._seen[report.instance] = counts

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 from fake_cluster import KEY, FakeCluster, cluster
-from operator_builders import revision, service
+from operator_builders import NOW, revision, service
 
 from octavo_operator.observed import Observed
 from octavo_operator.plan import Plan
@@ -18,13 +18,13 @@ WANTED = revision(DEMO, commit=None)
 
 async def seen(fake: FakeCluster) -> PreflightSeen | None:
     await fake.caches_are_current()
-    observed = await fake._cluster.observe(KEY)
+    observed = await fake._cluster.observe(KEY, NOW)
     assert set(observed.preflights) <= {WANTED.hash8}
     return observed.preflights.get(WANTED.hash8)
 
 
 async def execute(fake: FakeCluster, todo: Plan) -> Observed:
-    observed = await fake._cluster.observe(KEY)
+    observed = await fake._cluster.observe(KEY, NOW)
     outcome = await fake._cluster.execute(observed, todo)
     assert (outcome.refusals, outcome.retry) == ((), None)
     return observed

@@ -18,8 +18,8 @@ FIRST: Step = ({**A, "replicas": 3}, None)
 STORIES: dict[str, list[Step]] = {
     "create": [],
     "rollout": [({**B, "replicas": 3}, None)],
-    "superseded rollout": [({**B, "replicas": 3}, 6), ({**C, "replicas": 3}, None)],
-    "rollout and back": [({**B, "replicas": 3}, 6), ({**A, "replicas": 3}, None)],
+    "superseded rollout": [({**B, "replicas": 3}, 9), ({**C, "replicas": 3}, None)],
+    "rollout and back": [({**B, "replicas": 3}, 9), ({**A, "replicas": 3}, None)],
     "rollout without surge": [({**B, "replicas": 3, "rollout": {"maxSurge": 0, "maxUnavailable": 1}}, None)],
     "scale": [({**A, "replicas": 5}, 2), ({**A, "replicas": 1}, 3), ({**A, "replicas": 2}, None)],
     "to zero and back": [({**A, "replicas": 0}, None), ({**A, "replicas": 2}, None)],

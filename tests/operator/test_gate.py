@@ -13,8 +13,8 @@ from traffic_builders import figures, report
 from octavo_api.rollout_spec import GateSpec
 from octavo_operator.gate import GateVerdict, gate
 from octavo_operator.observed import ObjectKey
-from octavo_operator.traffic import Figures
-from octavo_operator.windows import Window, Windows
+from octavo_operator.traffic import Figures, Window
+from octavo_operator.windows import Windows
 
 SPEC = GateSpec(regression_percent=None)
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)

@@ -4,9 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from operator_builders import NOW, deployment, live, observed, pod, revision, service
+from operator_builders import NOW, completed, deployment, live, observed, passed, pod, revision, service
 
 from octavo_api.names import Reason
+from octavo_api.service_status import ServiceStatus
 from octavo_api.spec import InferenceService
 from octavo_operator.drift import stamped
 from octavo_operator.gateway_reports import EndpointReport, GatewayReport
@@ -34,6 +35,7 @@ def converged(demo: InferenceService, **fields: Any) -> Observed:
     )
     stand[2]["status"] |= counts
     deployments = (EngineDeployment.from_manifest(stand[2]),)
+    fields.setdefault("status", ServiceStatus(rollout=completed(demo)))
     return observed(demo, **{"others": tuple(stand[:2]), "deployments": deployments} | fields)
 
 
@@ -97,10 +99,30 @@ def test_an_upgraded_operator_or_a_moved_branch_rolls_nothing() -> None:
 
 def test_a_changed_model_comes_up_beside_the_old_one() -> None:
     seen = converged(service())
-    todo = plan(replace(seen, service=service(model={"uri": "hf://org/new"})), NOW)
+    new = service(model={"uri": "hf://org/new"})
+    todo = plan(replace(seen, service=new, preflights=passed(new)), NOW)
     assert applied(todo) == ["Deployment"]
     assert todo.apply[0]["metadata"]["name"] != seen.deployments[0].name
     assert todo.delete == ()
+
+
+def test_a_changed_model_is_asked_about_before_it_gets_a_pod() -> None:
+    seen = converged(service())
+    new = service(model={"uri": "hf://org/new"})
+    asked = plan(replace(seen, service=new), NOW)
+    assert (applied(asked), asked.scale, asked.goal) == (["Job"], (), None)
+    (running,) = passed(new).values()
+    running = replace(running, job={**running.job, "status": {}})
+    waits = plan(replace(seen, service=new, preflights={running.revision: running}), NOW)
+    assert (waits.apply, waits.scale) == ((), ())
+    assert waits.requeue_after is not None
+
+
+def test_a_preflight_goes_when_its_answer_has_been_used() -> None:
+    seen = converged(service())
+    assert [
+        item.revision for item in plan(replace(seen, preflights=passed(service())), NOW).spent_preflights
+    ] == [seen.deployments[0].revision]
 
 
 def with_old_revision(*, replicas: int, limit: int = 3) -> tuple[Observed, EngineDeployment]:
@@ -171,7 +193,8 @@ def test_a_pod_that_is_wanted_again_is_called_back() -> None:
 def test_a_rollout_is_told_once_as_it_begins() -> None:
     seen = converged(service())
     ready = pod(seen.deployments[0].revision, ready=True)
-    todo = plan(replace(seen, pods=(ready,), service=service(model={"uri": "hf://org/new"})), NOW)
+    new = service(model={"uri": "hf://org/new"})
+    todo = plan(replace(seen, pods=(ready,), service=new, preflights=passed(new)), NOW)
     assert [event.reason for event in todo.events] == ["RolloutStarted"]
     assert plan(seen, NOW).events == ()
 

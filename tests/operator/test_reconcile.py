@@ -78,7 +78,7 @@ async def test_a_new_model_replaces_the_old_one_after_it_is_ready() -> None:
         assert (old["spec"]["replicas"], new["spec"]["replicas"]) == (0, 1)
         assert "/b" in str(new["spec"])
         assert fake.condition("Ready") == ("True", "Ready")
-        assert fake.server.events == ["RolloutStarted", "DrainStarted"]
+        assert fake.server.events == ["RolloutStarted", "DrainStarted", "RolloutCompleted"]
 
 
 async def test_nothing_drains_on_the_word_of_a_late_cache() -> None:
@@ -153,7 +153,7 @@ async def test_the_gateways_deployment_is_never_taken_for_an_old_revision() -> N
     async with cluster() as fake:
         await fake.settle()
         (before,) = fake.server.of_gateway("Deployment")
-        fake.write_service(model={"uri": "file:///b"}, replicas=0, rollout={"revisionHistoryLimit": 0})
+        fake.write_service(model={"uri": "file:///b"}, rollout={"revisionHistoryLimit": 0})
         await fake.settle()
         assert len(fake.server.of_kind("Deployment")) == 1
         (after,) = fake.server.of_gateway("Deployment")

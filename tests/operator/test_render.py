@@ -89,6 +89,7 @@ def test_the_smallest_service_becomes_service_budget_and_deployment() -> None:
                 "matchLabels": {"serving.octavo.dev/service": "demo", "serving.octavo.dev/revision": hash8}
             },
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "minReadySeconds": 0,
             "progressDeadlineSeconds": 1800,
             "revisionHistoryLimit": 0,
             "template": {

@@ -1,12 +1,14 @@
 """Targets and weights as tables: what stands, and what is then wanted. A is the oldest revision."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from operator_builders import BEFORE, deployment, pod, revision, service
+from operator_builders import BEFORE, NOW, deployment, pod, revision, service
 
-from octavo_operator.rollout import RevisionView, RolloutView, rollout_view, surge
+from octavo_api.rollout_status import RolloutFailure, RolloutRecord
+from octavo_operator.rollout import RevisionView, RolloutView, roll, rollout_view
 
 
 def rev(name: str, size: int, *, ready: int = 0, draining: int = 0, **counts: int) -> RevisionView:
@@ -28,11 +30,11 @@ def rev(name: str, size: int, *, ready: int = 0, draining: int = 0, **counts: in
 
 def targets(desired: int, update: str | None, *revisions: RevisionView, **fields: Any) -> dict[str, int]:
     view = RolloutView(desired=desired, update=update, revisions=revisions, **fields)
-    return dict(surge(view).targets)
+    return dict(roll(view).targets)
 
 
 def weights(*revisions: RevisionView, update: str | None = "B") -> dict[str, int]:
-    return dict(surge(RolloutView(desired=1, update=update, revisions=revisions)).weights)
+    return dict(roll(RolloutView(desired=1, update=update, revisions=revisions)).weights)
 
 
 def test_a_first_revision_starts_whole() -> None:
@@ -172,6 +174,69 @@ def test_weights_are_shares_of_what_is_ready_and_add_up_to_a_hundred() -> None:
     assert sorted(thirds.values()) == [33, 33, 34]
 
 
+def test_a_pod_that_has_not_settled_yet_takes_requests_but_nobodys_place() -> None:
+    assert targets(2, "B", rev("A", 2, ready=2), rev("B", 1, ready=1, settling=1)) == {"A": 2, "B": 1}
+    assert weights(rev("A", 1, ready=1), rev("B", 1, ready=1, settling=1)) == {"A": 50, "B": 50}
+
+
+@pytest.mark.parametrize(
+    ("desired", "share", "ready_of_b", "expected"),
+    [
+        (1, 10, 0, {"A": 1, "B": 1}),
+        (1, 10, 1, {"A": 1, "B": 1}),
+        (4, 10, 0, {"A": 4, "B": 1}),
+        (4, 10, 1, {"A": 3, "B": 1}),
+        (4, 50, 2, {"A": 2, "B": 2}),
+        (10, 25, 3, {"A": 7, "B": 3}),
+    ],
+)
+def test_a_canary_gets_its_share_of_the_replicas_and_no_more(
+    desired: int, share: int, ready_of_b: int, expected: dict[str, int]
+) -> None:
+    old = expected["A"]
+    b = rev("B", expected["B"], ready=ready_of_b)
+    assert targets(desired, "B", rev("A", old, ready=old), b, share=share) == expected
+
+
+def test_growth_during_a_canary_goes_to_the_revision_that_is_proved() -> None:
+    assert targets(4, "B", rev("A", 2, ready=2), rev("B", 1, ready=1), share=10) == {"A": 3, "B": 1}
+
+
+def test_a_canary_of_one_replica_takes_a_second_pod_whatever_the_surge() -> None:
+    assert targets(1, "B", rev("A", 1, ready=1), rev("B", 0), share=10, max_surge=0) == {"A": 1, "B": 1}
+
+
+def test_a_canary_gets_its_share_of_the_requests_whatever_its_pods() -> None:
+    revisions = rev("A", 3, ready=3), rev("B", 3, ready=3)
+    view = RolloutView(desired=4, update="B", revisions=revisions, share=5)
+    assert dict(roll(view).weights) == {"A": 95, "B": 5}
+    alone = RolloutView(desired=4, update="B", revisions=(rev("A", 3), rev("B", 1, ready=1)), share=5)
+    assert dict(roll(alone).weights) == {"B": 100}
+
+
+def test_a_revision_that_was_given_up_gets_nothing_that_another_can_take() -> None:
+    failed = rev("B", 2, ready=2, failed=True)  # type: ignore[arg-type]
+    assert targets(3, "A", rev("A", 2, ready=2), failed) == {"A": 2, "B": 0}
+    assert weights(rev("A", 1, ready=1), failed, update="A") == {"A": 100}
+
+
+def test_a_revision_that_was_given_up_serves_on_while_nobody_else_does() -> None:
+    failed = rev("B", 1, ready=1, failed=True)  # type: ignore[arg-type]
+    assert targets(1, "A", rev("A", 0), failed) == {"A": 1, "B": 1}
+    assert weights(rev("A", 1), failed, update="A") == {"B": 100}
+
+
+def test_replace_makes_room_before_it_grows_also_on_the_way_back() -> None:
+    demo = service(replicas=1, rollout={"strategy": "Replace"})
+    new = revision(demo).hash8
+    record = RolloutRecord(revision=new, strategy="Replace")
+    view = rollout_view(demo, new, record, (), (), NOW)
+    assert (view.most_pods, view.least_available) == (1, 0)
+    failure = RolloutFailure(revision=new, reason="r", message="m", at="t")
+    view = rollout_view(demo, "old", replace(record, failure=failure), (), (), NOW)
+    assert (view.most_pods, view.least_available) == (1, 0)
+
+
 def test_a_view_counts_pods_by_what_they_can_do() -> None:
     demo = service(replicas=5, rollout={"maxSurge": 2, "maxUnavailable": 1, "paused": True})
     name = revision(demo).hash8
@@ -182,7 +247,7 @@ def test_a_view_counts_pods_by_what_they_can_do() -> None:
         draining,
         pod("other", name="c", ready=True),
     )
-    view = rollout_view(demo, name, (deployment(demo, replicas=4),), pods)
+    view = rollout_view(demo, name, RolloutRecord(), (deployment(demo, replicas=4),), pods, NOW)
     expected = RevisionView(
         name=name,
         created=BEFORE,

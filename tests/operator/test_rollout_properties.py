@@ -18,6 +18,7 @@ CHANGES = st.one_of(
     st.tuples(st.just("replicas"), st.integers(0, 6)),
     st.tuples(st.just("budget"), st.sampled_from([(1, 0), (2, 0), (0, 1), (1, 1), (3, 2)])),
     st.tuples(st.just("paused"), st.booleans()),
+    st.tuples(st.just("strategy"), st.sampled_from(["Auto", "Surge", "Replace"])),
     st.tuples(st.just("crash"), INDEX),
     st.tuples(st.just("lapse"), INDEX),
     st.tuples(st.just("operate"), st.none()),
@@ -31,8 +32,7 @@ def happen(world: RolloutWorld, event: tuple[Any, ...]) -> None:
     match event:
         case ("round", ready, busy, most_writes):
             world.control()
-            for index in ready:
-                world.change_pod(index, ready=True, lapsed=False)
+            world.run_engines(ready)
             for index in range(10):
                 world.send_requests(index, index in busy)
             world.operate(most_writes)
@@ -48,6 +48,8 @@ def happen(world: RolloutWorld, event: tuple[Any, ...]) -> None:
             world.surge, world.unavailable = surge, unavailable
         case ("paused", paused):
             world.paused = paused
+        case ("strategy", strategy):
+            world.strategy = strategy
         case ("crash", index):
             world.crash(index)
         case ("lapse", index):
@@ -72,7 +74,8 @@ def test_any_story_keeps_the_rules_and_ends_with_the_wanted_revision_alone(
     world.settle()
     assert {pod.revision for pod in world.pods} <= {world.update}
     assert len(world.pods) == world.available == world.replicas
-    assert len(world.deployments) <= 1 + history
+    # Where nothing runs nothing has proved itself: the last revision that did is kept as well.
+    assert len(world.deployments) <= 1 + history + (world.replicas == 0)
     assert not world.operate(), "at rest nothing is written"
 
 
@@ -86,3 +89,24 @@ def test_paused_no_revision_starts_that_has_no_pods(story: list[Any]) -> None:
         world.paused = True
         happens(world, [] if change[0] == "paused" else [(change, rounds)])
     assert set(world.deployments) == begun
+
+
+@settings(max_examples=100, deadline=None)
+@given(EVENTS, st.integers(1, 4), st.sampled_from(["Auto", "Surge", "Replace"]), ROUND)
+def test_a_revision_that_cannot_run_is_given_up_for_the_last_that_did(
+    story: list[Any], replicas: int, strategy: str, first: tuple[Any, ...]
+) -> None:
+    world = RolloutWorld(replicas=replicas, strategy=strategy)
+    world.settle()
+    stable = world.update
+    world.model = "broken"
+    world.broken = world.update
+    kept = [each for each in story if each[0][0] not in ("model", "replicas", "paused")]
+    happens(world, [(("control",), [first]), *kept])
+    world.settle()
+    assert world.record is not None and world.record.failure is not None
+    assert {pod.revision for pod in world.pods} == {stable}
+    assert world.available == world.replicas
+    world.model = "good"
+    world.settle()
+    assert {pod.revision for pod in world.pods} == {world.update}

@@ -8,6 +8,7 @@ from operator_builders import (
     COMMIT,
     DEFAULTS,
     NOW,
+    completed,
     deployment,
     ended,
     gateway_seen,
@@ -61,6 +62,7 @@ def test_a_serving_service_is_ready_and_has_no_abnormal_condition() -> None:
         update_revision=HASH8,
         revisions=(RevisionStatus(name=HASH8, weight_percent=100, replicas=1, ready_replicas=1),),
         model_commit=COMMIT,
+        rollout=completed(DEMO, started_at="2026-11-01T12:00:00Z"),
     )
 
 

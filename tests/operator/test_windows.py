@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from traffic_builders import figures, report
 
 from octavo_operator.observed import ObjectKey
-from octavo_operator.traffic import Figures, TrafficReport
-from octavo_operator.windows import Window, Windows
+from octavo_operator.traffic import Figures, TrafficReport, Window
+from octavo_operator.windows import Windows
 
 KEY = ObjectKey("n", "demo")
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)

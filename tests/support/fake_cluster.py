@@ -195,6 +195,7 @@ class FakeCluster:
             hub,
             self.defaults,
             self.world.ask,
+            self.world.ask_traffic,
             clock=lambda: self.later.total_seconds(),
         )  # type: ignore[arg-type]
         self._informers = asyncio.create_task(self._children.run())

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from traffic_builders import report
+
 from octavo_api.api_server import DEPLOYMENTS, JOBS, PODS
 from octavo_api.names import (
     ANNOTATION_DELETION_COST,
@@ -15,6 +17,7 @@ from octavo_api.names import (
 )
 from octavo_operator.gateway_reports import EndpointReport, GatewayPod, GatewayReport
 from octavo_operator.observed import Manifest
+from octavo_operator.traffic import Figures, TrafficReport
 
 if TYPE_CHECKING:
     from fake_cluster import FakeApiServer
@@ -31,6 +34,12 @@ class FakeWorld:
         """Models, as in their uri, whose pods never become ready."""
         self.checks: dict[str, tuple[int, str]] = {}
         """Models, as in their uri -> exit code and message of their preflight; others pass."""
+        self.traffic: dict[str, Figures] = {}
+        """By revision, as the one gateway that tells of it counts."""
+        self.accelerators: int | None = None
+        """So many pods find one; None: there are enough."""
+        self.overdue: set[str] = set()
+        """Revisions of which the deployment controller says that they make no progress."""
         self.cut: list[str] = []
         """Pods that were deleted with requests in flight."""
 
@@ -75,11 +84,23 @@ class FakeWorld:
         }
         return tuple(GatewayReport(pod=pod.name, synced=True, endpoints=endpoints) for pod in gateways)
 
+    async def ask_traffic(self, gateways: tuple[GatewayPod, ...]) -> tuple[TrafficReport, ...]:
+        return (report(self.traffic),) if gateways else ()
+
     def _make_ready(self, deployment: Manifest) -> None:
         for pod in self.pods(deployment):
-            if not is_ready(pod) and not any(model in str(deployment["spec"]) for model in self.broken):
+            if self.accelerators is not None and pod not in self._with_accelerators():
+                if pod["status"] != WITHOUT_NODE:
+                    pod["status"] = dict(WITHOUT_NODE)
+                    self._server.changed(_path(pod))
+            elif not is_ready(pod) and not any(model in str(deployment["spec"]) for model in self.broken):
                 pod["status"] = _status(ready=True)
                 self._server.changed(_path(pod))
+
+    def _with_accelerators(self) -> list[Manifest]:
+        """Who has one keeps it; then first come, first served."""
+        in_order = sorted(self.pods(), key=lambda pod: (not is_ready(pod), int(_number(pod))))
+        return in_order[: self.accelerators]
 
     def _count_pods(self, deployment: Manifest) -> None:
         pods, replicas = self.pods(deployment), deployment["spec"]["replicas"]
@@ -93,7 +114,12 @@ class FakeWorld:
             metadata = {"namespace": "team", "name": name, "labels": labels}
             self._server.put(
                 PODS.path("team", name),
-                {"kind": "Pod", "metadata": metadata, "spec": {}, "status": _status(ready=False)},
+                {
+                    "kind": "Pod",
+                    "metadata": metadata,
+                    "spec": {"containers": [_of_interest(deployment)]},
+                    "status": _status(ready=False),
+                },
             )
 
     def _publish(self, deployment: Manifest) -> None:
@@ -105,10 +131,16 @@ class FakeWorld:
             "updatedReplicas": len(pods),
             "readyReplicas": ready,
             "availableReplicas": ready,
+            "conditions": self._conditions(deployment),
         }
         self._set_status(deployment, status)
 
-    def _set_status(self, deployment: Manifest, status: dict[str, int]) -> None:
+    def _conditions(self, deployment: Manifest) -> list[Manifest]:
+        is_overdue = deployment["metadata"]["labels"][LABEL_REVISION] in self.overdue
+        reason = "ProgressDeadlineExceeded" if is_overdue else "ReplicaSetUpdated"
+        return [{"type": "Progressing", "status": "False" if is_overdue else "True", "reason": reason}]
+
+    def _set_status(self, deployment: Manifest, status: dict[str, Any]) -> None:
         if deployment.get("status") != status:
             deployment["status"] = status
             self._server.changed(_path(deployment))
@@ -163,7 +195,31 @@ def is_draining(pod: Manifest) -> bool:
 def first_to_go(pod: Manifest) -> tuple[bool, int, int]:
     """The ReplicaSet's order: not ready first, then by deletion cost, then the youngest."""
     cost = int((pod["metadata"].get("annotations") or {}).get(ANNOTATION_DELETION_COST, 0))
-    return is_ready(pod), cost, -int(pod["metadata"]["name"].rpartition("-")[2])
+    return is_ready(pod), cost, -int(_number(pod))
+
+
+def _of_interest(deployment: Manifest) -> Manifest:
+    """Of the engine's container."""
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return {"name": container["name"], "resources": container["resources"]}
+
+
+def _number(pod: Manifest) -> str:
+    return str(pod["metadata"]["name"].rpartition("-")[2])
+
+
+WITHOUT_NODE = {
+    "phase": "Pending",
+    "conditions": [
+        {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+            "message": "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: none",
+        }
+    ],
+}
 
 
 def _status(*, ready: bool) -> dict[str, Any]:

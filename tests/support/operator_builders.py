@@ -11,6 +11,7 @@ from octavo_api.names import (
     LABEL_REVISION,
     LABEL_SERVICE,
 )
+from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
 from octavo_operator.gateway_seen import GatewaySeen, Neighbour
 from octavo_operator.observed import (
@@ -22,8 +23,10 @@ from octavo_operator.observed import (
     OperatorDefaults,
     Resolved,
 )
+from octavo_operator.preflight_seen import PreflightSeen
 from octavo_operator.render.deployment import deployment as render_deployment
 from octavo_operator.render.pod import pod_template
+from octavo_operator.render.preflight import preflight_job
 from octavo_operator.revision import Revision, inputs_of
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -132,6 +135,20 @@ def gateway_seen(*neighbours: Neighbour, available: int = 2, **fields: Any) -> G
     }
     seen = {"namespace": "team", "neighbours": neighbours or (neighbour(),), "objects": (deployment,)}
     return GatewaySeen(**{**seen, **fields})
+
+
+def completed(of: InferenceService, **fields: Any) -> RolloutRecord:
+    """What a status remembers of a rollout that is over."""
+    name = revision(of).hash8
+    times = {"started_at": "2026-11-01T11:00:00Z"}
+    return RolloutRecord(**{"revision": name, "stable": name, **times, **fields})
+
+
+def passed(of: InferenceService) -> dict[str, PreflightSeen]:
+    """The preflight of its revision, as an Observed has it."""
+    wanted = revision(of)
+    job = live(preflight_job(of, wanted), conditions=[{"type": "Complete", "status": "True"}])
+    return {wanted.hash8: PreflightSeen(job)}
 
 
 def observed(of: InferenceService, **fields: Any) -> Observed:

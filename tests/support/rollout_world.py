@@ -1,5 +1,6 @@
 """A cluster in values, without I/O: plans are carried out, and checked against what may never happen."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -9,9 +10,11 @@ from typing import Any
 from operator_builders import BEFORE, NOW, live, observed, revision, service
 
 from octavo_api.names import LABEL_REVISION
+from octavo_api.rollout_status import RolloutRecord
+from octavo_api.service_status import ServiceStatus
 from octavo_api.spec import InferenceService
 from octavo_operator.gateway_reports import EndpointReport, GatewayReport
-from octavo_operator.observed import EngineDeployment, EnginePod, Manifest, Observed, Resolved
+from octavo_operator.observed import Ended, EngineDeployment, EnginePod, Manifest, Observed, Resolved
 from octavo_operator.plan import Plan, plan
 
 DRAIN_SECONDS = 300
@@ -19,9 +22,10 @@ DRAIN_SECONDS = 300
 
 @cache
 def service_of(
-    model: str, replicas: int, surge: int, unavailable: int, paused: bool, history: int
+    model: str, replicas: int, surge: int, unavailable: int, paused: bool, history: int, strategy: str
 ) -> InferenceService:
     rollout = {
+        "strategy": strategy,
         "maxSurge": surge,
         "maxUnavailable": unavailable,
         "paused": paused,
@@ -38,6 +42,10 @@ class RolloutWorld:
     unavailable: int = 0
     paused: bool = False
     history: int = 3
+    strategy: str = "Auto"
+    record: RolloutRecord | None = None
+    broken: str = ""
+    """A revision whose engines all end as one does that cannot be helped."""
     now: datetime = NOW
     deployments: dict[str, EngineDeployment] = field(default_factory=dict)
     pods: list[EnginePod] = field(default_factory=list)
@@ -47,7 +55,15 @@ class RolloutWorld:
 
     @property
     def service(self) -> InferenceService:
-        return service_of(self.model, self.replicas, self.surge, self.unavailable, self.paused, self.history)
+        return service_of(
+            self.model,
+            self.replicas,
+            self.surge,
+            self.unavailable,
+            self.paused,
+            self.history,
+            self.strategy,
+        )
 
     @property
     def update(self) -> str:
@@ -56,6 +72,16 @@ class RolloutWorld:
     @property
     def available(self) -> int:
         return sum(pod.ready and pod.draining_since is None for pod in self.pods)
+
+    @property
+    def least(self) -> int:
+        """Available pods that no decision of ours may go below. What has failed counts for nothing."""
+        if self.record is not None and self.record.failure is not None:
+            return 0
+        # Auto goes on with Replace where that has begun.
+        is_replacing = self.strategy == "Replace" or (self.record and self.record.strategy == "Replace")
+        unavailable = max(1, self.unavailable) if is_replacing else self.unavailable
+        return max(0, self.replicas - unavailable)
 
     def size(self, name: str) -> int:
         return max(self.deployments[name].replicas, sum(pod.revision == name for pod in self.pods))
@@ -81,11 +107,24 @@ class RolloutWorld:
         }
         return observed(
             self.service,
+            status=ServiceStatus(rollout=self.record),
             resolution=Resolved(),
-            deployments=tuple(self.deployments.values()),
+            deployments=tuple(map(self._counted, self.deployments.values())),
             others=self.others,
             pods=tuple(self.pods),
             gateway_reports=(GatewayReport(pod="gateway", synced=True, endpoints=endpoints),),
+        )
+
+    def _counted(self, item: EngineDeployment) -> EngineDeployment:
+        """As the Deployment controller writes its status."""
+        own = [pod for pod in self.pods if pod.revision == item.revision]
+        ready = sum(pod.ready for pod in own)
+        return replace(
+            item,
+            existing_replicas=len(own),
+            updated_replicas=len(own),
+            ready_replicas=ready,
+            available_replicas=ready,
         )
 
     def operate(self, most_writes: int | None = None) -> bool:
@@ -100,8 +139,7 @@ class RolloutWorld:
 
     def _check(self, total: int, available: int, num_kept_revisions: int) -> None:
         assert self.total <= max(total, self.replicas + self.surge), "more pods than desired + maxSurge"
-        least = max(0, self.replicas - self.unavailable)
-        assert self.available >= min(available, least), "fewer available than desired - maxUnavailable"
+        assert self.available >= min(available, self.least), "fewer available than desired - maxUnavailable"
         assert self.num_kept_revisions <= max(2, num_kept_revisions), "a third revision beside two others"
 
     def _writes(self, todo: Plan) -> list[Any]:
@@ -111,7 +149,12 @@ class RolloutWorld:
             *(lambda item=item: self._scale(item.deployment.revision, item.replicas) for item in todo.scale),
             *(lambda pod=pod: self._mark(pod, None, False) for pod in todo.call_back),
             *(lambda item=item: self._delete(item.revision) for item in todo.delete),
+            *([lambda: self._remember(todo)] if todo.record != self.record else []),
         ]
+
+    def _remember(self, todo: Plan) -> None:
+        """The status."""
+        self.record = todo.record
 
     def _mark(self, pod: EnginePod, since: datetime | None, released: bool) -> None:
         index = next(index for index, item in enumerate(self.pods) if item.name == pod.name)
@@ -165,8 +208,7 @@ class RolloutWorld:
         assert not is_cut or is_late, f"{pod.name} goes with requests in flight"
         before = self.available
         self.pods.remove(pod)
-        least = max(0, self.replicas - self.unavailable)
-        assert self.available >= min(before, least), "a ReplicaSet took an available pod"
+        assert self.available >= min(before, self.least), "a ReplicaSet took an available pod"
 
     def crash(self, index: int) -> None:
         """Its requests end with it."""
@@ -179,6 +221,15 @@ class RolloutWorld:
             index %= len(self.pods)
             self.pods[index] = replace(self.pods[index], **fields)
 
+    def run_engines(self, ready: Container[int] = range(10**6)) -> None:
+        """Those of the pods with these numbers become ready, unless they cannot."""
+        ended = Ended(exit_code=66, reason="Error", message="too large")
+        for index, pod in enumerate(self.pods):
+            if pod.revision == self.broken:
+                self.pods[index] = replace(pod, ended=ended)
+            elif index in ready:
+                self.pods[index] = replace(pod, ready=True, lapsed=False)
+
     def send_requests(self, index: int, is_busy: bool) -> None:
         """A pod that drains gets none, but those it has may end."""
         if index < len(self.pods):
@@ -190,7 +241,7 @@ class RolloutWorld:
         """With all pods well and all requests answered; raises when it never comes to rest."""
         for _ in range(200):
             self.control()
-            self.pods = [replace(pod, ready=True, lapsed=False) for pod in self.pods]
+            self.run_engines()
             self.in_flight.clear()
             if not self.operate():
                 self.control()

@@ -39,6 +39,7 @@ def deployment(service: InferenceService, revision: Revision, replicas: int) -> 
             "replicas": replicas,
             "selector": {"matchLabels": {LABEL_SERVICE: service.name, LABEL_REVISION: hash8}},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "minReadySeconds": service.rollout.min_ready_seconds,
             "progressDeadlineSeconds": service.rollout.progress_deadline_seconds,
             # A revision's template never changes, so there is nothing that a Deployment could go back to.
             "revisionHistoryLimit": 0,

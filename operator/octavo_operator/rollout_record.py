@@ -1,0 +1,186 @@
+"""How a rollout's memory moves on: begun, a step further, fallen back to Replace, given up, complete. Pure.
+
+What it decides takes effect only once it is written in the status: an operator that dies in between decides
+the same again.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from octavo_api.names import Reason
+from octavo_api.rollout_status import EffectiveStrategy, RolloutFailure, RolloutRecord
+from octavo_api.spec import InferenceService
+from octavo_operator.diagnosis import crash_loop, diagnose
+from octavo_operator.gate import GateVerdict, gate
+from octavo_operator.observed import EngineDeployment, Observed
+from octavo_operator.preflight import PreflightView
+from octavo_operator.rollout import canary_step
+from octavo_operator.shortage import accelerator_shortage
+
+# A pod that no node has room for may wait for one that is just being freed.
+SHORTAGE_BELIEVED_AFTER = timedelta(seconds=30)
+
+
+def current(
+    service: InferenceService, before: RolloutRecord | None, asked: str, now: datetime
+) -> RolloutRecord:
+    """The record of the revision that is asked for: a fresh one when another was asked for before."""
+    before = before or RolloutRecord()
+    if before.revision != asked:
+        return RolloutRecord(
+            revision=asked,
+            stable=before.stable,
+            strategy=_strategy(service, "Surge", is_return=asked == before.stable),
+            started_at=timestamp(now),
+        )
+    is_return = asked == before.stable
+    strategy = _strategy(service, before.strategy, is_return=is_return)
+    # With automatic rollback off a revision is tried in spite of what happened to it.
+    failure = before.failure if service.rollout.auto_rollback else None
+    return replace(before, strategy=strategy, failure=failure)
+
+
+def _strategy(service: InferenceService, before: EffectiveStrategy, *, is_return: bool) -> EffectiveStrategy:
+    """A change in the spec holds at once. What has proved itself is no canary when it comes back."""
+    asked = service.rollout.strategy
+    if asked == "Canary":
+        return "Surge" if is_return else "Canary"
+    if asked == "Auto":
+        return "Replace" if before == "Replace" else "Surge"
+    return asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    record: RolloutRecord
+    verdict: GateVerdict | None = None
+    """Of the canary's step under way."""
+
+
+def advance(
+    observed: Observed,
+    service: InferenceService,
+    record: RolloutRecord,
+    *,
+    preflight: PreflightView | None,
+    is_complete: bool,
+    now: datetime,
+) -> Advance:
+    """One look further; `is_complete` is whether the asked revision stands alone and whole."""
+    if record.failure is not None:
+        return Advance(record=record)
+    update = next((item for item in observed.deployments if item.revision == record.revision), None)
+    if is_complete and update is not None:
+        done = replace(record, stable=record.revision, step_started_at="", step=0)
+        return Advance(record=done if _is_promoted(service, record, update) else record)
+    verdict = _verdict(observed, service, record)
+    if (failure := _failure(observed, service, record, update, preflight, verdict, now)) is not None:
+        return Advance(record=replace(record, failure=failure), verdict=verdict)
+    if service.rollout.paused:
+        return Advance(record=record, verdict=verdict)
+    if _has_fallen_back(observed, service, record, now):
+        return Advance(record=replace(record, strategy="Replace"))
+    return Advance(record=_stepped(observed, service, record, verdict, now), verdict=verdict)
+
+
+def _is_promoted(service: InferenceService, record: RolloutRecord, update: EngineDeployment) -> bool:
+    """With no pods at all a revision has proved nothing."""
+    return record.stable == "" or update.replicas > 0
+
+
+def _verdict(observed: Observed, service: InferenceService, record: RolloutRecord) -> GateVerdict | None:
+    if canary_step(service, record) is None or observed.window is None or not record.step_started_at:
+        return None
+    return gate(service.rollout.canary.gate, observed.window, record.revision, record.stable)
+
+
+def _failure(
+    observed: Observed,
+    service: InferenceService,
+    record: RolloutRecord,
+    update: EngineDeployment | None,
+    preflight: PreflightView | None,
+    verdict: GateVerdict | None,
+    now: datetime,
+) -> RolloutFailure | None:
+    """Nothing is given up where there is nothing to go back to: the conditions tell, and it tries again."""
+    has_stable = any(item.revision == record.stable and not item.deleting for item in observed.deployments)
+    if not service.rollout.auto_rollback or not has_stable or record.stable == record.revision:
+        return None
+    found = _cause(observed, service, record, update, preflight, verdict)
+    if found is None:
+        return None
+    reason, message = found
+    return RolloutFailure(revision=record.revision, reason=reason, message=message, at=timestamp(now))
+
+
+def _cause(
+    observed: Observed,
+    service: InferenceService,
+    record: RolloutRecord,
+    update: EngineDeployment | None,
+    preflight: PreflightView | None,
+    verdict: GateVerdict | None,
+) -> tuple[Reason, str] | None:
+    if update is None:
+        is_refused = preflight is not None and preflight.outcome == "failed"
+        return (preflight.reason, preflight.message) if preflight is not None and is_refused else None
+    finding = diagnose(update, observed.pods)
+    if finding is not None and finding.terminal:
+        return finding.reason, finding.message
+    if (crash := crash_loop(observed.pods, record.revision)) is not None:
+        return Reason.CRASH_LOOP, crash
+    if update.deadline_exceeded:
+        seconds = service.rollout.progress_deadline_seconds
+        why = finding.message if finding is not None else "no reason was reported"
+        message = f"no progress within spec.rollout.progressDeadlineSeconds ({seconds}): {why}"
+        return Reason.PROGRESS_DEADLINE_EXCEEDED, message
+    if verdict is not None and verdict.outcome == "fail":
+        return Reason.GATE_FAILED, verdict.message
+    return None
+
+
+def _has_fallen_back(
+    observed: Observed, service: InferenceService, record: RolloutRecord, now: datetime
+) -> bool:
+    """Auto: no accelerator is free, and no autoscaler of nodes is getting one."""
+    if service.rollout.strategy != "Auto" or record.strategy != "Surge" or observed.nodes_are_coming:
+        return False
+    due = shortage_due(observed, record)
+    return due is not None and due <= now
+
+
+def shortage_due(observed: Observed, record: RolloutRecord) -> datetime | None:
+    """When a shortage of accelerators counts as real; None while there is none, or nobody could make room."""
+    own = [pod for pod in observed.pods if pod.revision == record.revision]
+    others = any(pod.is_live and pod.revision != record.revision for pod in observed.pods)
+    shortage = accelerator_shortage(own)
+    if shortage is None or not others or shortage.pod.unschedulable_since is None:
+        return None
+    return shortage.pod.unschedulable_since + SHORTAGE_BELIEVED_AFTER
+
+
+def _stepped(
+    observed: Observed,
+    service: InferenceService,
+    record: RolloutRecord,
+    verdict: GateVerdict | None,
+    now: datetime,
+) -> RolloutRecord:
+    step = canary_step(service, record)
+    if step is None:
+        return record
+    if not record.step_started_at:
+        ready = sum(pod.ready and pod.revision == record.revision for pod in observed.pods if pod.is_live)
+        is_there = 0 < ready >= -(-service.replicas * step.weight_percent // 100)
+        return replace(record, step_started_at=timestamp(now)) if is_there else record
+    if verdict is None or verdict.outcome != "pass" or observed.window is None:
+        return record
+    # An operator that was restarted judges by what it has seen itself.
+    if now - observed.window.since < timedelta(seconds=step.pause_seconds):
+        return record
+    return replace(record, step=record.step + 1, step_started_at="")
+
+
+def timestamp(now: datetime) -> str:
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

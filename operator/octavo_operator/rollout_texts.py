@@ -1,0 +1,58 @@
+"""A rollout in sentences: what its record has learnt, why it was given up, what a canary waits for. Pure."""
+
+from octavo_api.rollout_status import RolloutRecord
+from octavo_api.spec import InferenceService
+from octavo_operator.events import Event
+from octavo_operator.gate import GateVerdict
+from octavo_operator.rollout import canary_step
+
+
+def rollout_events(
+    service: InferenceService,
+    before: RolloutRecord | None,
+    after: RolloutRecord | None,
+    verdict: GateVerdict | None,
+) -> tuple[Event, ...]:
+    """What `after` knows and `before`, the record of the same revision, did not."""
+    if before is None or after is None or before == after:
+        return ()
+    if after.failure is not None and before.failure is None:
+        back = f"; back to revision {after.stable}" if after.stable else ""
+        note = f"revision {after.revision} is given up: {after.failure.reason}: {after.failure.message}{back}"
+        return (Event("RolledBack", note, "Warning"),)
+    if before.stable != after.stable:
+        note = f"revision {after.revision} has replaced revision {before.stable}"
+        return (Event("RolloutCompleted", note),) if before.stable else ()
+    if before.strategy != after.strategy:
+        note = f"no accelerator is free for revision {after.revision}: an old pod makes room for it"
+        return (Event("StrategyFallback", note, "Warning"),)
+    steps = service.rollout.canary.steps
+    figures = f": {verdict.message}" if verdict is not None else ""
+    if after.step > before.step and after.step < len(steps):
+        share = steps[after.step].weight_percent
+        return (Event("CanaryStepPassed", f"revision {after.revision} goes on to {share} %{figures}"),)
+    if after.step > before.step:
+        return (Event("CanaryPromoted", f"revision {after.revision} gets all requests{figures}"),)
+    return ()
+
+
+def failure_text(record: RolloutRecord) -> str:
+    """Why the asked revision does not run, what does, and what to do."""
+    assert record.failure is not None
+    failure = record.failure
+    stays = f"; revision {record.stable} serves" if record.stable else ""
+    return (
+        f"revision {failure.revision} was given up: {failure.message}{stays}; change spec, "
+        "or set spec.rollout.autoRollback to false to try the same again"
+    )
+
+
+def canary_text(service: InferenceService, record: RolloutRecord | None, verdict: GateVerdict | None) -> str:
+    """Of the step under way; empty where there is none. It changes with decisions, not with every request."""
+    step = canary_step(service, record) if record is not None else None
+    if record is None or step is None:
+        return ""
+    number = f"step {record.step + 1} of {len(service.rollout.canary.steps)}"
+    share = f"{step.weight_percent} % of the requests go to revision {record.revision}"
+    waits = "its replicas start" if not record.step_started_at else verdict.summary if verdict else ""
+    return f"{number}: {share}" + (f"; {waits}" if waits else "")

@@ -1,0 +1,52 @@
+"""What a rollout is judged by and the caches do not have: the gateways' figures, and news of new nodes."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from octavo_api.api_server import POD_EVENTS, ApiServer
+from octavo_api.names import GATEWAY_NAME
+from octavo_api.rollout_status import RolloutRecord
+from octavo_api.spec import InferenceService
+from octavo_operator.children import Children
+from octavo_operator.gateway_reports import GatewayPod, running_gateways
+from octavo_operator.observed import EnginePod, ObjectKey
+from octavo_operator.rollout import canary_step
+from octavo_operator.shortage import accelerator_shortage
+from octavo_operator.traffic import TrafficReport, Window
+from octavo_operator.windows import Windows
+
+AskTraffic = Callable[[tuple[GatewayPod, ...]], Awaitable[tuple[TrafficReport, ...]]]
+
+NODES_ARE_COMING = frozenset({"TriggeredScaleUp", "Nominated"})
+"""Reasons of events about a pod: the cluster autoscaler's, and Karpenter's."""
+
+
+class RolloutWatch:
+    def __init__(self, server: ApiServer, children: Children, ask_traffic: AskTraffic) -> None:
+        self._server = server
+        self._children = children
+        self._ask_traffic = ask_traffic
+        self._windows = Windows()
+
+    async def window(
+        self, key: ObjectKey, service: InferenceService, record: RolloutRecord | None, now: datetime
+    ) -> Window | None:
+        """Of the canary's step under way; None where there is none."""
+        if record is None or canary_step(service, record) is None or not record.step_started_at:
+            self._windows.forget(key)
+            return None
+        gateways = running_gateways(self._children.gateway_pods.of(key.namespace, GATEWAY_NAME))
+        mark = f"{record.revision}/{record.step}/{record.step_started_at}"
+        return self._windows.take(key, mark, await self._ask_traffic(gateways), now)
+
+    def forget(self, key: ObjectKey) -> None:
+        self._windows.forget(key)
+
+    async def nodes_are_coming(self, key: ObjectKey, pods: tuple[EnginePod, ...]) -> bool:
+        """Whether an autoscaler of nodes has taken up the pod that finds no accelerator."""
+        shortage = accelerator_shortage(pods)
+        if shortage is None:
+            return False
+        about = f"involvedObject.kind=Pod,involvedObject.name={shortage.pod.name}"
+        page = await self._server.list_page(POD_EVENTS, key.namespace, {"fieldSelector": about})
+        return any(event.get("reason") in NODES_ARE_COMING for event in page["items"])

@@ -1,0 +1,101 @@
+"""A revision that cannot run is given up, whatever it was that it could not; what ran runs on."""
+
+from typing import Any
+
+from fake_cluster import FakeCluster, cluster
+
+from octavo_api.api_server import DEPLOYMENTS, PODS
+
+A, B = {"uri": "file:///a"}, {"uri": "file:///b"}
+
+
+def pods_of_update(fake: FakeCluster) -> list[Any]:
+    update = fake.service["status"]["rollout"]["revision"]
+    return [
+        pod for pod in fake.world.pods() if pod["metadata"]["labels"]["serving.octavo.dev/revision"] == update
+    ]
+
+
+async def change_model(fake: FakeCluster, **spec: Any) -> None:
+    """To one whose pods start and never become ready."""
+    await fake.settle()
+    fake.world.broken.add("/model/b")
+    fake.write_service(model=B, **spec)
+    await fake.settle()
+
+
+def end_engine(fake: FakeCluster, code: int, restarts: int) -> None:
+    (pod,) = pods_of_update(fake)
+    ended = {"terminated": {"exitCode": code, "reason": "Error", "message": "words of the engine"}}
+    state = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended}
+    pod["status"]["containerStatuses"] = [{"name": "engine", "restartCount": restarts} | state]
+    fake.server.changed(PODS.path("team", pod["metadata"]["name"]))
+
+
+async def gone_back(fake: FakeCluster, reason: str, words: str) -> None:
+    before = {pod["metadata"]["name"] for pod in fake.world.pods()}
+    before -= {pod["metadata"]["name"] for pod in pods_of_update(fake)}
+    await fake.settle()
+    failure = fake.service["status"]["rollout"]["failure"]
+    assert (failure["reason"], words in failure["message"]) == (reason, True)
+    assert fake.condition("Stalled") == ("True", "RolledBack")
+    assert fake.condition("Ready") == ("False", "RolledBack")
+    assert fake.condition("Available") == ("True", "Available")
+    assert {pod["metadata"]["name"] for pod in fake.world.pods()} == before, "what served was touched"
+    assert fake.server.events[-1] == "RolledBack"
+
+
+async def test_what_its_preflight_refuses_never_gets_a_pod() -> None:
+    async with cluster() as fake:
+        fake.world.checks["/model/b"] = (66, "needs 9 GiB, has 1 GiB")
+        await change_model(fake)
+        await gone_back(fake, "OutOfMemory", "needs 9 GiB, has 1 GiB")
+        assert pods_of_update(fake) == []
+        assert len(fake.server.of_kind("Deployment")) == 1
+
+
+async def test_an_engine_that_says_it_cannot_is_believed_at_once() -> None:
+    async with cluster() as fake:
+        await change_model(fake)
+        end_engine(fake, 65, restarts=1)
+        await gone_back(fake, "InvalidModel", "words of the engine")
+
+
+async def test_one_crash_is_bad_luck_and_three_are_a_loop() -> None:
+    async with cluster() as fake:
+        await change_model(fake)
+        end_engine(fake, 1, restarts=2)
+        await fake.settle()
+        assert "failure" not in fake.service["status"]["rollout"]
+        end_engine(fake, 1, restarts=3)
+        await gone_back(fake, "CrashLoop", "(3 restarts)")
+
+
+async def test_the_deadline_ends_it_with_what_was_waited_for() -> None:
+    async with cluster(rollout={"progressDeadlineSeconds": 60}) as fake:
+        await change_model(fake, rollout={"progressDeadlineSeconds": 60})
+        fake.world.overdue.add(fake.service["status"]["rollout"]["revision"])
+        await gone_back(fake, "ProgressDeadlineExceeded", "progressDeadlineSeconds (60): ")
+
+
+async def test_a_first_revision_has_nothing_to_go_back_to() -> None:
+    async with cluster(model=B, replicas=1) as fake:
+        fake.world.broken.add("/model/b")
+        await fake.settle()
+        end_engine(fake, 65, restarts=5)
+        await fake.settle()
+        assert fake.condition("Stalled") == ("True", "InvalidModel")
+        assert "failure" not in fake.service["status"]["rollout"]
+
+
+async def test_a_stable_revision_that_somebody_deleted_is_no_way_back() -> None:
+    async with cluster() as fake:
+        await fake.settle()
+        stable = fake.service["status"]["rollout"]["stableRevision"]
+        fake.world.broken.add("/model/b")
+        fake.write_service(model=B)
+        await fake.settle()
+        fake.server.remove(DEPLOYMENTS.path("team", f"demo-{stable}"))
+        end_engine(fake, 65, restarts=5)
+        await fake.settle()
+        assert fake.condition("Stalled") == ("True", "InvalidModel")
