@@ -4,8 +4,9 @@ The official client does connections, TLS and credentials; its thousand generate
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -66,16 +67,37 @@ DISRUPTION_BUDGETS = Resource("policy/v1", "PodDisruptionBudget", "poddisruption
 SERVICE_ACCOUNTS = Resource("v1", "ServiceAccount", "serviceaccounts")
 ROLES = Resource("rbac.authorization.k8s.io/v1", "Role", "roles")
 ROLE_BINDINGS = Resource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
+LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases")
+
+
+class MayNotWrite(aiohttp.ClientError):
+    """Whoever gave the permission to write has taken it back."""
 
 
 class ApiServer:
-    """One connection pool to one cluster."""
+    """One connection pool to one cluster.
 
-    def __init__(self, client: ApiClient) -> None:
-        self._client = client
+    While `may_write` says no, every write raises ApiError 0. It is asked at the last moment before a request
+    goes out, also when aiohttp sends one a second time: a process that slept in between must not act.
+    """
+
+    def __init__(self, configuration: Configuration, *, may_write: Callable[[], bool] = lambda: True) -> None:
+        self._may_write = may_write
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_start.append(_remember_method)
+        tracing.on_connection_reuseconn.append(self._require_permission)
+        tracing.on_connection_create_end.append(self._require_permission)
+        configuration.trace_configs = [tracing]
+        self._client = ApiClient(configuration=configuration)
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None, *, max_connections: int = 32) -> "ApiServer":
+    async def connect(
+        cls,
+        kubeconfig: str | None,
+        *,
+        max_connections: int = 32,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> "ApiServer":
         """With a kubeconfig file, or as the service account of this pod when there is none.
 
         Each watch keeps one connection; 0 connections are as many as it takes.
@@ -91,7 +113,13 @@ class ApiServer:
                 client_configuration=configuration
             )
         configuration.connection_pool_maxsize = max_connections
-        return cls(ApiClient(configuration=configuration))
+        return cls(configuration, may_write=may_write)
+
+    async def _require_permission(
+        self, session: aiohttp.ClientSession, context: SimpleNamespace, params: object
+    ) -> None:
+        if context.method != "GET" and not self._may_write():
+            raise MayNotWrite("this process may not write now")
 
     async def close(self) -> None:
         await self._client.close()  # type: ignore[no-untyped-call]
@@ -116,6 +144,13 @@ class ApiServer:
     async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
         """Never over an object that is there: that raises ApiError 409."""
         return await self.request("POST", resource.path(namespace), body=manifest)
+
+    async def replace(
+        self, resource: Resource, namespace: str, manifest: Manifest, *, field_manager: str
+    ) -> Manifest:
+        """Only the version that stands in the manifest: another one there raises ApiError 409."""
+        path = resource.path(namespace, manifest["metadata"]["name"])
+        return await self.request("PUT", path, query={"fieldManager": field_manager}, body=manifest)
 
     async def apply(self, path: str, manifest: Manifest, *, field_manager: str) -> Manifest:
         """Server-side apply; fields that another manager holds become ours."""
@@ -194,6 +229,12 @@ class ApiServer:
             raise _no_answer(error) from error
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+async def _remember_method(
+    session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestStartParams
+) -> None:
+    context.method = params.method
 
 
 def _no_answer(error: Exception) -> ApiError:

@@ -18,7 +18,7 @@ OPERATOR_NAME: Final = "octavo-operator"
 """The operator's Deployment, its ServiceAccount and its `app.kubernetes.io/name`."""
 OPERATOR_NAMESPACE: Final = "octavo-system"
 OPERATOR_HEALTH_PORT: Final = 8080
-LEASE_NAME: Final = "octavo-operator"
+LEASE_NAME: Final = "octavo-operator-leader"
 METRICS_API_NAME: Final = "octavo-metrics-api"
 """The Service and the Secret of our custom.metrics.k8s.io, in the operator's namespace."""
 METRICS_API_PORT: Final = 6443

@@ -6,6 +6,7 @@ Ends promptly on SIGTERM, also as a pod's first process.
 import asyncio
 import logging
 import os
+import secrets
 import signal
 import sys
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from octavo_operator.handlers import kopf_settings, registry_for
 from octavo_operator.health import health_app, serve_health
 from octavo_operator.hub import Hub
 from octavo_operator.hub_client import ask_hub
+from octavo_operator.lease import Lease, LeaseLost
 from octavo_operator.observed import GatewayKey, Key
 from octavo_operator.reconcile import reconcile
 from octavo_operator.settings import Settings
@@ -32,8 +34,11 @@ CRD_POLL_SECONDS = 2.0
 
 
 async def run(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT, which kopf takes; raises when a part of the operator dies."""
-    server = await ApiServer.connect(settings.kubeconfig)
+    """Until SIGTERM or SIGINT, which kopf takes; raises when a part of the operator dies, as by LeaseLost."""
+    # Its own connections: a renewal must not wait for the reconciles' requests, nor for their permission.
+    election = await ApiServer.connect(settings.kubeconfig, max_connections=4)
+    lease = _lease(election, settings)
+    server = await ApiServer.connect(settings.kubeconfig, may_write=lambda: lease is None or lease.is_held)
 
     async def visit(key: Key) -> float | None:
         if isinstance(key, GatewayKey):
@@ -52,12 +57,26 @@ async def run(settings: Settings) -> None:
     async def work() -> None:
         # A child that is not in the cache yet would look as if it had to be made.
         await children.synced()
-        log.info("caches are filled; reconciling")
+        if lease is not None:
+            await lease.acquired.wait()
+        log.info("reconciling")
         await queue.run(settings.num_workers)
 
-    parts = [
-        asyncio.create_task(children.run(), name="informers"),
+    async def elect() -> None:
+        # Who cannot act yet does not stand for election.
+        await children.synced()
+        log.info("caches are filled")
+        if lease is not None:
+            await lease.run()
+        await asyncio.Event().wait()
+
+    acting = [
         asyncio.create_task(work(), name="workers"),
+        asyncio.create_task(elect(), name="election"),
+    ]
+    parts = [
+        *acting,
+        asyncio.create_task(children.run(), name="informers"),
         asyncio.create_task(
             serve_health(health_app(children.all, queue), settings.health_port), name="health"
         ),
@@ -73,9 +92,24 @@ async def run(settings: Settings) -> None:
     ]
     try:
         await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-        await _stop(parts)
+        died = [task for task in parts if task.done() and not task.cancelled() and task.exception()]
+        # The other parts take time to end; the next leader need not wait for them.
+        await _end(acting)
+        if lease is not None:
+            await lease.release()
+        await _end(parts)
+        _raise_error_of(died)
     finally:
         await server.close()
+        await election.close()
+
+
+def _lease(server: ApiServer, settings: Settings) -> Lease | None:
+    if settings.operator_namespace is None:
+        return None
+    # A container that starts again in its pod is another candidate.
+    identity = f"{settings.pod_name}_{secrets.token_hex(4)}"
+    return Lease(server, settings.operator_namespace, identity)
 
 
 async def _wait(stopping: asyncio.Event) -> None:
@@ -95,12 +129,13 @@ async def _watch_services(server: ApiServer, queue: WorkQueue[Key], stopping: as
     )
 
 
-async def _stop(tasks: list[asyncio.Task[None]]) -> None:
-    """Ends them all; the error of one that died of itself is raised."""
-    died = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _raise_error_of(died: list[asyncio.Task[None]]) -> None:
     for task in died:
         error = task.exception()
         assert error is not None
@@ -117,7 +152,11 @@ def main() -> None:
     )
     # One line an event, from kopf, about a handler that only fills a queue.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    asyncio.run(run(settings))
+    try:
+        asyncio.run(run(settings))
+    except LeaseLost:
+        # Told already; what is left is to begin anew, as a stand-by.
+        sys.exit(1)
 
 
 if __name__ == "__main__":

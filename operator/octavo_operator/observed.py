@@ -66,6 +66,8 @@ class OperatorDefaults:
     engine_image: str
     model_root: str | None = None
     hub_endpoint: str | None = None
+    prometheus_url: str | None = None
+    """No part of a revision: KEDA asks it, not the engine."""
     gateway: GatewayDefaults = field(default_factory=GatewayDefaults)
     """No part of a revision."""
 

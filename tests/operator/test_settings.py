@@ -14,17 +14,26 @@ def test_the_environment_is_enough() -> None:
         "OCTAVO_GATEWAY_TLS_SECRET": "certificate",
         "OCTAVO_MODEL_ROOT": "/srv/models",
         "OCTAVO_HUB_ENDPOINT": "https://hub.example",
+        "OCTAVO_PROMETHEUS_URL": "http://prometheus:9090",
+        "OCTAVO_NAMESPACE": "octavo-system",
+        "OCTAVO_WATCH_NAMESPACE": "team",
+        "HOSTNAME": "octavo-operator-5d-x",
     }
     assert Settings.read([], environment) == Settings(
         engine_image="octavo/engine:1",
         model_root="/srv/models",
         hub_endpoint="https://hub.example",
+        prometheus_url="http://prometheus:9090",
+        operator_namespace="octavo-system",
+        watch_namespace="team",
+        pod_name="octavo-operator-5d-x",
         gateway=GatewayDefaults(image="octavo/operator:1", replicas=3, tls_secret="certificate"),
     )
 
 
 def test_empty_variables_are_absent_ones() -> None:
-    optional = ("MODEL_ROOT", "HUB_ENDPOINT", "GATEWAY_REPLICAS", "GATEWAY_TLS_SECRET")
+    optional = ("MODEL_ROOT", "HUB_ENDPOINT", "PROMETHEUS_URL", "GATEWAY_REPLICAS", "GATEWAY_TLS_SECRET")
+    optional += ("NAMESPACE", "WATCH_NAMESPACE")
     environment = IMAGES | {f"OCTAVO_{name}": "" for name in optional}
     assert Settings.read([], environment) == Settings(engine_image="e", gateway=GatewayDefaults(image="g"))
 
@@ -40,6 +49,7 @@ def test_a_flag_wins_over_its_variable() -> None:
         (["--engine-image", "e"], "OCTAVO_GATEWAY_IMAGE"),
         (["--engine-image", "e", "--gateway-image", "g", "--model-root", "models"], "absolute path"),
         (["--engine-image", "e", "--gateway-image", "g", "--gateway-replicas", "0"], "1 or more"),
+        (["--engine-image", "e", "--gateway-image", "g", "--prometheus-url", "prometheus:9090"], "http://"),
     ],
 )
 def test_what_is_missing_or_wrong_is_said_in_a_sentence(

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
-from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client import Configuration
 
 from octavo_api.api_server import ApiServer
 
@@ -132,7 +132,7 @@ async def scripted_cluster(kinds: Mapping[str, ScriptedApiServer]) -> AsyncItera
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    client = ApiServer(ApiClient(configuration=Configuration(host=url)))
+    client = ApiServer(Configuration(host=url))
     try:
         yield client, url
     finally:
