@@ -70,6 +70,10 @@ ROLE_BINDINGS = Resource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebin
 LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases")
 
 
+OnAnswer = Callable[[str, str, int], None]
+"""Method or WATCH, path, and the answer's status, 0 when there was no answer."""
+
+
 class MayNotWrite(aiohttp.ClientError):
     """Whoever gave the permission to write has taken it back."""
 
@@ -81,8 +85,15 @@ class ApiServer:
     goes out, also when aiohttp sends one a second time: a process that slept in between must not act.
     """
 
-    def __init__(self, configuration: Configuration, *, may_write: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+        on_answer: OnAnswer = lambda *_: None,
+    ) -> None:
         self._may_write = may_write
+        self._on_answer = on_answer
         tracing = aiohttp.TraceConfig()
         tracing.on_request_start.append(_remember_method)
         tracing.on_connection_reuseconn.append(self._require_permission)
@@ -97,6 +108,7 @@ class ApiServer:
         *,
         max_connections: int = 32,
         may_write: Callable[[], bool] = lambda: True,
+        on_answer: OnAnswer = lambda *_: None,
     ) -> "ApiServer":
         """With a kubeconfig file, or as the service account of this pod when there is none.
 
@@ -113,7 +125,7 @@ class ApiServer:
                 client_configuration=configuration
             )
         configuration.connection_pool_maxsize = max_connections
-        return cls(configuration, may_write=may_write)
+        return cls(configuration, may_write=may_write, on_answer=on_answer)
 
     async def _require_permission(
         self, session: aiohttp.ClientSession, context: SimpleNamespace, params: object
@@ -187,7 +199,10 @@ class ApiServer:
             raise _no_answer(error) from error
         if response.status >= 400:
             raise _refusal(response, data)
-        answer: Manifest = json.loads(data)
+        try:
+            answer: Manifest = json.loads(data)
+        except ValueError as error:
+            raise _no_answer(error) from error
         return answer
 
     async def watch(
@@ -201,7 +216,8 @@ class ApiServer:
                 raise _refusal(response, await response.read())
             while line := await response.content.readline():
                 yield json.loads(line)
-        except (aiohttp.ClientError, TimeoutError) as error:
+        # ValueError: the line is no JSON, because the stream broke in it or a proxy wrote into it.
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise _no_answer(error) from error
         finally:
             response.close()
@@ -226,8 +242,10 @@ class ApiServer:
                 method, url, headers=headers, body=body, _request_timeout=limits
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._on_answer("WATCH" if "watch" in query else method, path, 0)
             raise _no_answer(error) from error
         response: aiohttp.ClientResponse = answer.response
+        self._on_answer("WATCH" if "watch" in query else method, path, response.status)
         return response
 
 

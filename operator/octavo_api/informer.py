@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Protocol
 
 from octavo_api.api_server import ApiError, Manifest, Resource
@@ -61,6 +61,8 @@ class Informer:
         self.resource = resource
         self.synced = asyncio.Event()
         self.last_progress = time.monotonic()
+        self.num_watches = 0
+        """Opened so far."""
         self._server = server
         selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
         self._selectors = {name: selector for name, selector in selectors.items() if selector}
@@ -78,6 +80,9 @@ class Informer:
     def of(self, namespace: str, label_value: str) -> tuple[Manifest, ...]:
         names = sorted(self._index.get((namespace, label_value), ()))
         return tuple(self._objects[name] for name in names)
+
+    def all(self) -> Iterable[Manifest]:
+        return self._objects.values()
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -134,6 +139,7 @@ class Informer:
             "resourceVersion": self._version,
             "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311
         }
+        self.num_watches += 1
         stream = self._server.watch(self.resource, self._namespace, query, silent_after=self._silent_after)
         try:
             async for event in stream:

@@ -10,22 +10,24 @@ import secrets
 import signal
 import sys
 from datetime import UTC, datetime
-
-import kopf
+from functools import partial
 
 from octavo_api.api_server import ApiServer
 from octavo_operator.children import Children
-from octavo_operator.cluster import Cluster, is_served, read_token
+from octavo_operator.cluster import Cluster, read_token, why_not_served
 from octavo_operator.gateway_client import ask_gateways, ask_traffic
 from octavo_operator.gateway_reconcile import reconcile_gateway
-from octavo_operator.handlers import kopf_settings, registry_for
-from octavo_operator.health import health_app, serve_health
+from octavo_operator.handlers import watch_services
+from octavo_operator.health import Parts, health_app, serve_health
 from octavo_operator.hub import Hub
 from octavo_operator.hub_client import ask_hub
 from octavo_operator.lease import Lease, LeaseLost
+from octavo_operator.metrics import Metrics
 from octavo_operator.observed import GatewayKey, Key
 from octavo_operator.reconcile import reconcile
 from octavo_operator.settings import Settings
+from octavo_operator.tasks import run_together
+from octavo_operator.two_watches import TwoWatches
 from octavo_operator.work_queue import WorkQueue
 
 log = logging.getLogger("octavo_operator")
@@ -34,25 +36,47 @@ CRD_POLL_SECONDS = 2.0
 
 
 async def run(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT, which kopf takes; raises when a part of the operator dies, as by LeaseLost."""
-    # Its own connections: a renewal must not wait for the reconciles' requests, nor for their permission.
-    election = await ApiServer.connect(settings.kubeconfig, max_connections=4)
+    """Until SIGTERM or SIGINT; raises when a part of the operator dies, LeaseLost among others."""
+    metrics = Metrics()
+    connect = partial(ApiServer.connect, settings.kubeconfig, on_answer=metrics.api_answered)
+    # Connections of its own: a renewal must not wait for the reconciles' requests, nor for their permission.
+    election = await connect(max_connections=4)
     lease = _lease(election, settings)
-    server = await ApiServer.connect(settings.kubeconfig, may_write=lambda: lease is None or lease.is_held)
+    server = await connect(may_write=lambda: lease is None or lease.is_held)
+    try:
+        await _operate(settings, server, lease, metrics)
+    finally:
+        await server.close()
+        await election.close()
 
+
+async def _operate(settings: Settings, server: ApiServer, lease: Lease | None, metrics: Metrics) -> None:
     async def visit(key: Key) -> float | None:
         if isinstance(key, GatewayKey):
             return await reconcile_gateway(key, cluster.gateways, queue.add, settings.resync_seconds)
         return await reconcile(key, cluster, datetime.now(UTC), settings.resync_seconds)
 
-    queue = WorkQueue[Key](visit)
-    children = Children(server, queue.add)
+    queue = WorkQueue[Key](visit, note=metrics.visited)
+    children = Children(
+        server,
+        queue.add,
+        namespace=settings.watch_namespace,
+        on_service=lambda key: watches.informer_knows(key),
+    )
+    watches = TwoWatches(children.inference_services, queue.add)
     hub = Hub(
         ask=lambda model, token: ask_hub(settings.hub_endpoint, model, token),
         read_token=lambda namespace, name: read_token(server, namespace, name),
         on_answer=queue.add,
     )
     cluster = Cluster(server, children, hub, settings.defaults, ask_gateways, ask_traffic)
+    metrics.watch(
+        queue_depth=queue.__len__,
+        is_leader=lambda: lease is None or lease.is_held,
+        informers=children.all,
+        services=children.inference_services,
+    )
+    parts = Parts(informers=children.all, queue=queue, watches=watches, lease=lease)
 
     async def work() -> None:
         # A child that is not in the cache yet would look as if it had to be made.
@@ -63,45 +87,31 @@ async def run(settings: Settings) -> None:
         await queue.run(settings.num_workers)
 
     async def elect() -> None:
-        # Who cannot act yet does not stand for election.
+        # Who could not act yet does not stand for election.
         await children.synced()
         log.info("caches are filled")
         if lease is not None:
             await lease.run()
         await asyncio.Event().wait()
 
-    acting = [
-        asyncio.create_task(work(), name="workers"),
-        asyncio.create_task(elect(), name="election"),
-    ]
-    parts = [
-        *acting,
-        asyncio.create_task(children.run(), name="informers"),
-        asyncio.create_task(
-            serve_health(health_app(children.all, queue), settings.health_port), name="health"
-        ),
-    ]
-    stopping = asyncio.Event()
-    # Once kopf runs it takes the signals itself. It would then give our tasks five seconds to end by
-    # themselves; its clean-up handler therefore sets the same flag.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    parts += [
-        asyncio.create_task(_watch_services(server, queue, stopping), name="kopf"),
-        asyncio.create_task(_wait(stopping), name="stop"),
-    ]
-    try:
-        await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-        died = [task for task in parts if task.done() and not task.cancelled() and task.exception()]
-        # The other parts take time to end; the next leader need not wait for them.
-        await _end(acting)
+    async def release() -> None:
+        # kopf takes its time to end; the next leader need not wait for it.
         if lease is not None:
             await lease.release()
-        await _end(parts)
-        _raise_error_of(died)
-    finally:
-        await server.close()
-        await election.close()
+
+    stopping = asyncio.Event()
+    _take_signals(stopping)
+    await run_together(
+        {"workers": work(), "election": elect()},
+        {
+            "informers": children.run(),
+            "health": serve_health(health_app(parts, metrics), settings.health_port),
+            "kopf": _watch_services(server, watches, settings.watch_namespace, stopping),
+            "comparison of watches": watches.run(),
+            "stop": _wait(stopping),
+        },
+        release,
+    )
 
 
 def _lease(server: ApiServer, settings: Settings) -> Lease | None:
@@ -112,35 +122,23 @@ def _lease(server: ApiServer, settings: Settings) -> Lease | None:
     return Lease(server, settings.operator_namespace, identity)
 
 
+def _take_signals(stopping: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+
+
 async def _wait(stopping: asyncio.Event) -> None:
     await stopping.wait()
 
 
-async def _watch_services(server: ApiServer, queue: WorkQueue[Key], stopping: asyncio.Event) -> None:
+async def _watch_services(
+    server: ApiServer, watches: TwoWatches, namespace: str | None, stopping: asyncio.Event
+) -> None:
     # kopf looks for the kind once, at its start.
-    while not await is_served(server):
-        log.warning("waiting for the CRD of InferenceServices: kubectl apply -k crds")
+    while (why := await why_not_served(server, namespace)) is not None:
+        log.warning("waiting: %s", why)
         await asyncio.sleep(CRD_POLL_SECONDS)
-    await kopf.operator(
-        registry=registry_for(queue.add, stopping.set),
-        settings=kopf_settings(),
-        standalone=True,
-        clusterwide=True,
-    )
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _raise_error_of(died: list[asyncio.Task[None]]) -> None:
-    for task in died:
-        error = task.exception()
-        assert error is not None
-        log.error("%s died: %s", task.get_name(), error)
-        raise error
+    await watch_services(watches.kopf_tells, namespace, lambda: _take_signals(stopping), stopping)
 
 
 def main() -> None:

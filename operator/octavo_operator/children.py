@@ -33,7 +33,16 @@ OURS = f"{LABEL_MANAGED_BY}={FIELD_MANAGER}"
 
 
 class Children:
-    def __init__(self, server: ListWatch, on_change: Callable[[Key], None]) -> None:
+    def __init__(
+        self,
+        server: ListWatch,
+        on_change: Callable[[Key], None],
+        *,
+        namespace: str | None = None,
+        on_service: Callable[[ObjectKey], None] = lambda _: None,
+    ) -> None:
+        """Of one namespace or, with None, of all. `on_service` hears of changed InferenceServices."""
+
         def tell(item: Manifest) -> None:
             metadata = item["metadata"]
             labels = metadata.get("labels") or {}
@@ -48,7 +57,9 @@ class Children:
                 on_change(ObjectKey(metadata["namespace"], name))
 
         def tell_gateway(item: Manifest) -> None:
-            on_change(GatewayKey(item["metadata"]["namespace"]))
+            metadata = item["metadata"]
+            on_change(GatewayKey(metadata["namespace"]))
+            on_service(ObjectKey(metadata["namespace"], metadata["name"]))
 
         def informer(resource: Resource, label_selector: str) -> Informer:
             return Informer(
@@ -57,6 +68,7 @@ class Children:
                 label_selector=label_selector,
                 index_label=LABEL_SERVICE,
                 on_change=tell,
+                namespace=namespace,
             )
 
         self.deployments = informer(DEPLOYMENTS, OURS)
@@ -77,12 +89,13 @@ class Children:
             label_selector=f"{LABEL_APP}={GATEWAY_NAME}",
             index_label=LABEL_APP,
             on_change=lambda _: None,
+            namespace=namespace,
         )
         access = tuple(informer(resource, OURS) for resource in (SERVICE_ACCOUNTS, ROLES, ROLE_BINDINGS))
         self.of_gateway = (self.deployments, self.services, self.budgets, *access)
         # A service's own visits come from kopf; these are for what the services of a namespace share.
         self.inference_services = Informer(
-            server, INFERENCE_SERVICES, label_selector="", index_label="", on_change=tell_gateway
+            server, INFERENCE_SERVICES, on_change=tell_gateway, namespace=namespace
         )
         own = (self.pods, self.jobs, self.preflight_pods)
         self.all = (*self.of_gateway, *own, self.gateway_pods, self.inference_services)

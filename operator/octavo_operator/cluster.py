@@ -243,15 +243,19 @@ def _is_ours(item: Manifest, service_name: str, service_uid: str) -> bool:
     return ownership(item, service_name=service_name, service_uid=service_uid) is Ownership.OURS
 
 
-async def is_served(server: ApiServer) -> bool:
-    """Whether the CRD is installed, and the API server there to say so."""
+async def why_not_served(server: ApiServer, namespace: str | None) -> str | None:
+    """None when InferenceServices can be listed; else a sentence with the remedy."""
     try:
-        await server.list_page(INFERENCE_SERVICES, None, {"limit": "1"})
+        await server.list_page(INFERENCE_SERVICES, namespace, {"limit": "1"})
     except ApiError as error:
-        if error.status in (0, 404, 429) or error.status >= 500:
-            return False
-        raise
-    return True
+        match error.status:
+            case 404:
+                return "there is no CRD of InferenceServices yet: kubectl apply -k crds"
+            case 403:
+                return f"the operator may not list InferenceServices, apply its roles: {error.message}"
+            case _:
+                return f"InferenceServices cannot be listed: {error}"
+    return None
 
 
 async def read_token(server: ApiServer, namespace: str, name: str) -> str:

@@ -1,11 +1,13 @@
-"""Every kopf decorator. The bodies only put a key in the queue.
+"""Every kopf decorator. The bodies only pass on which object changed.
 
 `on.event` needs no finalizer and writes nothing to the objects, so a service can be deleted, and an operator
 replaced, while this one is down.
 """
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import kopf
 
@@ -13,14 +15,37 @@ from octavo_api.names import GROUP, PLURAL, VERSION
 from octavo_operator.observed import ObjectKey
 
 
-def registry_for(enqueue: Callable[[ObjectKey], None], on_stop: Callable[[], None]) -> kopf.OperatorRegistry:
-    """`on_stop` is called as soon as kopf takes SIGTERM or SIGINT."""
+class Tell(Protocol):
+    def __call__(self, key: ObjectKey, version: int, *, deleted: bool) -> None: ...
+
+
+async def watch_services(
+    tell: Tell, namespace: str | None, on_start: Callable[[], None], stopping: asyncio.Event
+) -> None:
+    """Until `stopping`; raises what breaks kopf. It takes the signals over: `on_start` takes them back."""
+    scope: dict[str, Any] = {"clusterwide": True} if namespace is None else {"namespaces": [namespace]}
+    await kopf.operator(
+        registry=registry_for(tell, on_start),
+        settings=kopf_settings(),
+        standalone=True,
+        stop_flag=stopping,
+        **scope,
+    )
+
+
+def registry_for(tell: Tell, on_start: Callable[[], None]) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
+    @kopf.on.startup(registry=registry)
+    async def start(**_: Any) -> None:
+        on_start()
+
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def look_again(namespace: str | None, name: str | None, **_: Any) -> None:
+    async def look_again(
+        namespace: str | None, name: str | None, meta: kopf.Meta, type: str | None, **_: Any
+    ) -> None:
         assert namespace is not None and name is not None, "InferenceServices are namespaced"
-        enqueue(ObjectKey(namespace, name))
+        tell(ObjectKey(namespace, name), int(meta["resourceVersion"]), deleted=type == "DELETED")
 
     @kopf.on.login(registry=registry)
     def log_in(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
@@ -28,10 +53,6 @@ def registry_for(enqueue: Callable[[ObjectKey], None], on_stop: Callable[[], Non
         return kopf.login_with_kubeconfig(settings=settings) or kopf.login_with_service_account(
             settings=settings
         )
-
-    @kopf.on.cleanup(registry=registry)
-    async def stop(**_: Any) -> None:
-        on_stop()
 
     return registry
 
@@ -44,6 +65,17 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 5
     settings.watching.server_timeout = 270
     settings.watching.client_timeout = 300
+    settings.networking.error_backoffs = Backoffs()
     settings.process.ultimate_exiting_timeout = 10.0
     settings.queueing.exit_timeout = 1.0
     return settings
+
+
+class Backoffs:
+    """Seconds between kopf's tries of one request, without an end: it would take the process with it.
+
+    It tries again after 5xx, 429, no answer, and after 403, which a role that is given back ends.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((0.2, 0.5, 1.0, 2.0), itertools.repeat(5.0))

@@ -69,7 +69,8 @@ class Lease:
         """`identity` must be another one for each process, also for a restarted one."""
         self.acquired = asyncio.Event()
         """Set once and never unset: who loses the Lease ends."""
-        self.last_try = time.monotonic()
+        self.last_try: float | None = None
+        """By time.monotonic(); None before `run`."""
         self._server = server
         self._namespace = namespace
         self._identity = identity
@@ -87,6 +88,7 @@ class Lease:
 
     async def run(self) -> None:
         """Until cancelled; raises LeaseLost."""
+        self.last_try = time.monotonic()
         while True:
             if await self._try():
                 break

@@ -10,11 +10,16 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
+
+VisitOutcome = Literal["done", "retry", "error"]
+"""It ended well; it raised RetryLater; it raised what nobody foresaw."""
+Note = Callable[[K, VisitOutcome, float, float], None]
+"""Key, outcome, seconds that it was due before it began, seconds that it took."""
 
 FIRST_BACKOFF = 0.2
 LONGEST_BACKOFF = 60.0
@@ -31,8 +36,12 @@ class RetryLater(Exception):
 class WorkQueue(Generic[K]):
     """`visit(key)` returns the seconds until the next visit, or None when the key is of no interest."""
 
-    def __init__(self, visit: Callable[[K], Awaitable[float | None]]) -> None:
+    def __init__(
+        self, visit: Callable[[K], Awaitable[float | None]], *, note: Note[K] = lambda *_: None
+    ) -> None:
+        """`note` is told of every visit that ended."""
         self._visit = visit
+        self._note = note
         self._due: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
         self._serial = 0
@@ -89,18 +98,24 @@ class WorkQueue(Generic[K]):
 
     async def _work(self) -> None:
         while True:
-            key = await self._next()
+            key, waited = await self._next()
+            began = time.monotonic()
+            outcome: VisitOutcome = "done"
             try:
                 self._settle(key, await self._visit(key))
             except RetryLater as error:
+                outcome = "retry"
                 self._back_off(key, error.seconds, str(error))
             except Exception as error:
                 # The edge of one visit: whatever went wrong there is told and tried again, and the
                 # other services go on.
+                outcome = "error"
                 log.exception("%s: visit failed", key)
                 self._back_off(key, None, str(error))
+            self._note(key, outcome, waited, time.monotonic() - began)
 
-    async def _next(self) -> K:
+    async def _next(self) -> tuple[K, float]:
+        """The key, and how long it has been due since we run."""
         async with self._wake:
             while True:
                 while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
@@ -112,10 +127,10 @@ class WorkQueue(Generic[K]):
                     await asyncio.wait_for(self._wake.wait(), wait)
                 except TimeoutError:
                     continue
-        _, _, key = heapq.heappop(self._heap)
+        due, _, key = heapq.heappop(self._heap)
         del self._due[key]
-        self._running[key] = time.monotonic()
-        return key
+        now = self._running[key] = time.monotonic()
+        return key, now - max(due, self._runs_since or now)
 
     def _settle(self, key: K, after: float | None) -> None:
         self._failures.pop(key, None)

@@ -6,13 +6,21 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from octavo_operator import health
 from octavo_operator.children import Children
-from octavo_operator.health import INFORMER_SILENCE, health_app
+from octavo_operator.health import INFORMER_SILENCE, Parts, health_app
+from octavo_operator.lease import Lease
+from octavo_operator.metrics import Metrics
 from octavo_operator.observed import ObjectKey
+from octavo_operator.two_watches import TwoWatches
 from octavo_operator.work_queue import WorkQueue
 
 
+def health_parts(children: Children, queue: WorkQueue[ObjectKey], lease: Lease | None = None) -> Parts:
+    watches = TwoWatches(children.inference_services, queue.add)
+    return Parts(informers=children.all, queue=queue, watches=watches, lease=lease)
+
+
 async def answers(children: Children, queue: WorkQueue[ObjectKey]) -> dict[str, tuple[int, str]]:
-    async with TestClient(TestServer(health_app(children.all, queue))) as client:
+    async with TestClient(TestServer(health_app(health_parts(children, queue), Metrics()))) as client:
         made = {}
         for path in ("/healthz", "/readyz"):
             response = await client.get(path)
