@@ -4,7 +4,7 @@ The official client does connections, TLS and credentials; its thousand generate
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -207,7 +207,7 @@ class ApiServer:
 
     async def watch(
         self, resource: Resource, namespace: str | None, query: Mapping[str, str], *, silent_after: float
-    ) -> AsyncIterator[Manifest]:
+    ) -> AsyncGenerator[Manifest, None]:
         """The events of one watch; ends when the server ends it, raises when it says nothing for too long."""
         timeout = aiohttp.ClientTimeout(total=None, connect=5, sock_read=silent_after)
         response = await self._send("GET", resource.path(namespace), query, None, "application/json", timeout)

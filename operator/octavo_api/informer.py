@@ -9,7 +9,8 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
 from typing import Protocol
 
 from octavo_api.api_server import ApiError, Manifest, Resource
@@ -23,6 +24,7 @@ PAGE_SIZE = 500
 SILENT_AFTER = 100.0
 WATCH_SECONDS = (240, 300)
 LONGEST_WAIT = 30.0
+SHORT_WATCH = 5.0
 
 
 class ListWatch(Protocol):
@@ -32,7 +34,7 @@ class ListWatch(Protocol):
 
     def watch(
         self, resource: Resource, namespace: str | None, query: Mapping[str, str], *, silent_after: float
-    ) -> AsyncIterator[Manifest]: ...
+    ) -> AsyncGenerator[Manifest, None]: ...
 
 
 class Expired(Exception):
@@ -69,10 +71,11 @@ class Informer:
         self._index_label = index_label
         self._on_change = on_change
         self._namespace = namespace
-        self._silent_after = silent_after
+        self.silent_after = silent_after
         self._objects: dict[ObjectName, Manifest] = {}
         self._index: defaultdict[ObjectName, set[ObjectName]] = defaultdict(set)
         self._version = ""
+        self._watching_since = 0.0
 
     def get(self, namespace: str, name: str) -> Manifest | None:
         return self._objects.get((namespace, name))
@@ -93,25 +96,29 @@ class Informer:
 
     async def run(self) -> None:
         """Until cancelled."""
-        attempt = 0
+        num_failures = 0
         while True:
+            self._watching_since = time.monotonic()
+            error: ApiError | None = None
             try:
                 if not self._version:
                     await self._list()
                 await self._watch()
-                attempt = 0
             except Expired:
                 self._version = ""
-                attempt = 0
-            except ApiError as error:
-                attempt = await self._wait_after(error, attempt)
+            except ApiError as raised:
+                error = raised
+                log.warning("%s: list or watch failed, trying again: %s", self.resource.plural, error)
             self.last_progress = time.monotonic()
+            # However it ended, a watch that lasted is no failure; one that ends at once is, even if in order.
+            has_lasted = self.last_progress - self._watching_since > SHORT_WATCH
+            num_failures = 0 if has_lasted else num_failures + 1
+            await self._wait(num_failures, error)
 
-    async def _wait_after(self, error: ApiError, attempt: int) -> int:
-        log.warning("%s: list or watch failed, trying again: %s", self.resource.plural, error)
-        wait = min(LONGEST_WAIT, 0.1 * 2.0 ** min(attempt, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
-        await asyncio.sleep(max(wait, min(error.retry_after or 0.0, LONGEST_WAIT)))
-        return attempt + 1
+    async def _wait(self, num_failures: int, error: ApiError | None) -> None:
+        wait = min(LONGEST_WAIT, 0.1 * 2.0 ** min(num_failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+        asked = error.retry_after if error is not None and error.retry_after is not None else 0.0
+        await asyncio.sleep(max(wait, min(asked, LONGEST_WAIT)))
 
     async def _list(self) -> None:
         fresh: dict[ObjectName, Manifest] = {}
@@ -140,11 +147,14 @@ class Informer:
             "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311
         }
         self.num_watches += 1
-        stream = self._server.watch(self.resource, self._namespace, query, silent_after=self._silent_after)
+        self._watching_since = time.monotonic()
+        stream = self._server.watch(self.resource, self._namespace, query, silent_after=self.silent_after)
         try:
-            async for event in stream:
-                self.last_progress = time.monotonic()
-                self._take(event["type"], event["object"])
+            # Closed at once also when an event ends it: each watch holds a connection.
+            async with aclosing(stream):
+                async for event in stream:
+                    self.last_progress = time.monotonic()
+                    self._take(event["type"], event["object"])
         except ApiError as error:
             raise (Expired() if error.status == 410 else error) from error
 

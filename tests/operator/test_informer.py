@@ -124,6 +124,34 @@ async def test_throttling_and_errors_are_waited_out() -> None:
         await until(lambda: "b" in it.names)
 
 
+async def test_a_watch_that_lasted_is_opened_again_at_once_however_it_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(informer_module, "SHORT_WATCH", 0.0)
+    async with watched("a") as it:
+        for number in range(8):
+            it.server.send({"type": "ERROR", "object": {"code": 500, "reason": "InternalError"}})
+            await until(lambda: len(it.server.watches) == number + 2, seconds=1.0)  # noqa: B023
+            await until(lambda: it.server.num_open_watches == 1)
+        assert it.informer.num_watches == 9
+
+
+async def test_watches_that_end_at_once_are_opened_with_growing_waits() -> None:
+    async with watched("a") as it:
+        for _ in range(20):
+            it.server.drop_watches()
+            await asyncio.sleep(0.05)
+        assert len(it.server.watches) < 8
+
+
+async def test_a_line_that_is_no_json_is_survived() -> None:
+    async with watched("a") as it:
+        it.server.drop_watches(after=b'{"type": "MODIFIED", "obj')
+        await until(lambda: len(it.server.watches) == 2 and it.server.num_open_watches == 1)
+        it.server.put("b")
+        await until(lambda: "b" in it.names)
+
+
 async def test_a_page_that_expires_in_the_middle_of_a_list_starts_the_list_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -59,7 +59,7 @@ class FakeApiServer:
             for path, item in self.objects.items()
             if f"/{resource.plural}/" in path
             and (namespace is None or item["metadata"]["namespace"] == namespace)
-            and _selected(item, query.get("labelSelector", ""))
+            and is_selected(item, query.get("labelSelector", ""))
         ]
         return {"metadata": {"resourceVersion": str(next(self._versions))}, "items": items}
 
@@ -276,7 +276,7 @@ def _still(item: Manifest) -> str:
     return repr((item.get("spec"), item.get("rules"), conditions, annotations))
 
 
-def _selected(item: Manifest, selector: str) -> bool:
+def is_selected(item: Manifest, selector: str) -> bool:
     labels = item["metadata"].get("labels") or {}
     for term in filter(None, selector.split(",")):
         name, _, value = term.partition("=")

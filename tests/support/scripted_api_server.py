@@ -31,7 +31,7 @@ class ScriptedApiServer:
         self.watch_failures: list[web.Response] = []
         self.refuse_all = False
         """As a role that does not allow the kind."""
-        self._streams: list[tuple[asyncio.Queue[Item | None], str]] = []
+        self._streams: list[tuple[asyncio.Queue[Item | bytes | None], str]] = []
 
     def put(self, name: str, *, silently: bool = False, **labels: str) -> None:
         """`silently`: no watch hears of it."""
@@ -62,8 +62,11 @@ class ScriptedApiServer:
             if _is_selected(event["object"], selector):
                 stream.put_nowait(event)
 
-    def drop_watches(self) -> None:
+    def drop_watches(self, after: bytes | None = None) -> None:
+        """`after`: the last that they say."""
         for stream, _ in self._streams:
+            if after is not None:
+                stream.put_nowait(after)
             stream.put_nowait(None)
 
     @property
@@ -94,12 +97,13 @@ class ScriptedApiServer:
             return self.watch_failures.pop(0)
         response = web.StreamResponse()
         await response.prepare(request)
-        stream: asyncio.Queue[Item | None] = asyncio.Queue()
+        stream: asyncio.Queue[Item | bytes | None] = asyncio.Queue()
         subscription = stream, request.query.get("fieldSelector", "")
         self._streams.append(subscription)
         try:
             while (event := await stream.get()) is not None:
-                await response.write(json.dumps(event).encode() + b"\n")
+                line = event if isinstance(event, bytes) else json.dumps(event).encode()
+                await response.write(line + b"\n")
         finally:
             self._streams.remove(subscription)
         return response
