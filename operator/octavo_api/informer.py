@@ -45,7 +45,9 @@ class Informer:
     """One kind, by labels, by fields, or all of it.
 
     `index_label` names the label whose value `of()` looks up. A role for objects of certain names also
-    allows to list and watch one of them, with `field_selector` "metadata.name=NAME".
+    allows to list and watch one of them, with `field_selector` "metadata.name=NAME". Only what `transform`
+    makes of an object is kept, and a change that does not show in it is none; metadata it leaves whole enough
+    for identity, version and index.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Informer:
         resource: Resource,
         *,
         on_change: Callable[[Manifest], None],
+        transform: Callable[[Manifest], Manifest] = lambda item: item,
         label_selector: str = "",
         field_selector: str = "",
         index_label: str = "",
@@ -70,6 +73,7 @@ class Informer:
         self._selectors = {name: selector for name, selector in selectors.items() if selector}
         self._index_label = index_label
         self._on_change = on_change
+        self._transform = transform
         self._namespace = namespace
         self.silent_after = silent_after
         self._objects: dict[ObjectName, Manifest] = {}
@@ -92,7 +96,7 @@ class Informer:
 
     def remember(self, written: Manifest) -> None:
         """Put the API server's answer to our own write in the cache: the watch brings it a moment later."""
-        self._put(written)
+        self._put(self._kept(written))
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -129,7 +133,7 @@ class Informer:
             except ApiError as error:
                 raise (Expired() if error.status == 410 else error) from error
             for item in page.get("items") or ():
-                fresh[_name(item)] = item
+                fresh[_name(item)] = self._kept(item)
             self.last_progress = time.monotonic()
             if not (token := page["metadata"].get("continue")):
                 break
@@ -165,8 +169,9 @@ class Informer:
             raise ApiError(int(item.get("code", 500)), str(item.get("reason")), str(item.get("message")))
         self._version = item["metadata"]["resourceVersion"]
         if kind in ("ADDED", "MODIFIED"):
-            if self._put(item):
-                self._on_change(item)
+            kept = self._kept(item)
+            if self._put(kept):
+                self._on_change(kept)
         elif kind == "DELETED":
             self._drop(_name(item))
             self._on_change(item)
@@ -178,19 +183,22 @@ class Informer:
             if self._put(item):
                 self._on_change(item)
 
+    def _kept(self, item: Manifest) -> Manifest:
+        # Managed fields are half of an object's size, and nobody here reads them.
+        item["metadata"].pop("managedFields", None)
+        return self._transform(item)
+
     def _put(self, item: Manifest) -> bool:
-        """Whether the cache changed; an older version than the one at hand is left out."""
+        """Whether anything but the version changed; an older one than that at hand is left out."""
         name = _name(item)
         old = self._objects.get(name)
         if old is not None and _version(old) >= _version(item) and _uid(old) == _uid(item):
             return False
         if old is not None:
             self._drop(name)
-        # Managed fields are half of an object's size, and nobody here reads them.
-        item["metadata"].pop("managedFields", None)
         self._objects[name] = item
         self._index[self._index_key(item)].add(name)
-        return True
+        return old is None or _without_version(old) != _without_version(item)
 
     def _drop(self, name: ObjectName) -> Manifest:
         item = self._objects.pop(name, None)
@@ -217,3 +225,7 @@ def _uid(item: Manifest) -> str:
 
 def _version(item: Manifest) -> int:
     return int(item["metadata"]["resourceVersion"])
+
+
+def _without_version(item: Manifest) -> Manifest:
+    return {**item, "metadata": {**item["metadata"], "resourceVersion": ""}}

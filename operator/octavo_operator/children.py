@@ -27,6 +27,7 @@ from octavo_api.names import (
     LABEL_PREFLIGHT,
     LABEL_SERVICE,
 )
+from octavo_operator import trim
 from octavo_operator.observed import GatewayKey, Key, Manifest, ObjectKey
 
 OURS = f"{LABEL_MANAGED_BY}={FIELD_MANAGER}"
@@ -61,41 +62,53 @@ class Children:
             on_change(GatewayKey(metadata["namespace"]))
             on_service(ObjectKey(metadata["namespace"], metadata["name"]))
 
-        def informer(resource: Resource, label_selector: str) -> Informer:
+        def informer(
+            resource: Resource, label_selector: str, transform: Callable[[Manifest], Manifest]
+        ) -> Informer:
             return Informer(
                 server,
                 resource,
                 label_selector=label_selector,
                 index_label=LABEL_SERVICE,
+                transform=transform,
                 on_change=tell,
                 namespace=namespace,
             )
 
-        self.deployments = informer(DEPLOYMENTS, OURS)
-        self.services = informer(SERVICES, OURS)
-        self.budgets = informer(DISRUPTION_BUDGETS, OURS)
-        self.pods = informer(PODS, LABEL_SERVICE)
-        self.jobs = informer(JOBS, OURS)
+        self.deployments = informer(DEPLOYMENTS, OURS, trim.deployment)
+        self.services = informer(SERVICES, OURS, trim.child)
+        self.budgets = informer(DISRUPTION_BUDGETS, OURS, trim.child)
+        self.pods = informer(PODS, LABEL_SERVICE, trim.pod)
+        self.jobs = informer(JOBS, OURS, trim.whole)
         self.preflight_pods = Informer(
             server,
             PODS,
             label_selector=LABEL_PREFLIGHT,
             index_label=LABEL_PREFLIGHT,
+            transform=trim.whole,
             on_change=tell_of_preflight,
+            namespace=namespace,
         )
         self.gateway_pods = Informer(
             server,
             PODS,
             label_selector=f"{LABEL_APP}={GATEWAY_NAME}",
             index_label=LABEL_APP,
+            transform=trim.pod,
             on_change=lambda _: None,
             namespace=namespace,
         )
-        access = tuple(informer(resource, OURS) for resource in (SERVICE_ACCOUNTS, ROLES, ROLE_BINDINGS))
+        access = tuple(
+            informer(resource, OURS, trim.child) for resource in (SERVICE_ACCOUNTS, ROLES, ROLE_BINDINGS)
+        )
         self.of_gateway = (self.deployments, self.services, self.budgets, *access)
         # A service's own visits come from kopf; these are for what the services of a namespace share.
         self.inference_services = Informer(
-            server, INFERENCE_SERVICES, on_change=tell_gateway, namespace=namespace
+            server,
+            INFERENCE_SERVICES,
+            transform=trim.inference_service,
+            on_change=tell_gateway,
+            namespace=namespace,
         )
         own = (self.pods, self.jobs, self.preflight_pods)
         self.all = (*self.of_gateway, *own, self.gateway_pods, self.inference_services)

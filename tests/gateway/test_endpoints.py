@@ -115,6 +115,7 @@ async def test_api_keys_are_watched_for_as_long_as_a_service_names_their_secret(
         await until(lambda: it.endpoints.api_keys(service) == {"alice": b"k"})
         entries = it.endpoints.api_keys(service)
         assert it.endpoints.api_keys(service) is entries
+        await until(lambda: it.secrets.num_open_watches == 2)
         it.services.put_manifest(raw_service("demo"))
         await until(lambda: it.secrets.num_open_watches == 1)
         assert it.endpoints.api_keys(service) is None

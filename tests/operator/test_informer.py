@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 from scripted_api_server import ScriptedApiServer, failure, item, scripted_api_server
 from waiting import until
 
 from octavo_api import informer as informer_module
-from octavo_api.api_server import PODS
+from octavo_api.api_server import PODS, Manifest
 from octavo_api.informer import Informer
 
 
@@ -25,7 +26,7 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched(*names: str, silent_after: float = 30.0) -> AsyncIterator[Watched]:
+async def watched(*names: str, silent_after: float = 30.0, **settings: Any) -> AsyncIterator[Watched]:
     async with scripted_api_server() as (server, client):
         for name in names:
             server.put(name)
@@ -37,6 +38,7 @@ async def watched(*names: str, silent_after: float = 30.0) -> AsyncIterator[Watc
             index_label="service",
             on_change=lambda one: told.append(one["metadata"]["name"]),
             silent_after=silent_after,
+            **settings,
         )
         task = asyncio.create_task(informer.run())
         try:
@@ -179,6 +181,42 @@ async def test_our_own_write_is_in_the_cache_before_the_watch_brings_it() -> Non
         assert it.told == ["a"]
 
 
+def without_colour(raw: Manifest) -> Manifest:
+    meta = raw["metadata"]
+    labels = {name: value for name, value in meta["labels"].items() if name != "colour"}
+    return {"metadata": {**meta, "labels": labels}}
+
+
+async def test_only_what_the_transform_leaves_is_kept_of_a_list_an_event_and_our_own_write() -> None:
+    async with watched("a", transform=without_colour) as it:
+        it.server.put("b", colour="red")
+        await until(lambda: it.names == ["a", "b"])
+        it.informer.remember(item("a", 50, colour="blue"))
+        assert [sorted(one) for one in it.informer.of("n", "s")] == [["metadata"], ["metadata"]]
+        assert {str(one["metadata"]["labels"]) for one in it.informer.of("n", "s")} == {"{'service': 's'}"}
+
+
+async def test_a_change_that_the_transform_hides_is_told_to_nobody_and_moves_the_version_on() -> None:
+    async with watched("a", transform=without_colour) as it:
+        it.server.put("a", colour="red")
+        it.server.put("a", colour="red", size="big")
+        await until(lambda: it.told == ["a", "a"])
+        it.server.put("a", colour="blue", size="big")
+        it.server.put("b")
+        await until(lambda: "b" in it.told)
+        assert it.told == ["a", "a", "b"]
+        live = it.informer.get("n", "a")
+        assert live is not None and live["metadata"]["resourceVersion"] == str(it.server.version - 1)
+
+
+async def test_a_namesake_made_anew_is_told_although_it_says_the_same() -> None:
+    async with watched("a", transform=without_colour) as it:
+        again = item("a", it.server.version + 1)
+        again["metadata"]["uid"] = "another"
+        it.server.send({"type": "MODIFIED", "object": again})
+        await until(lambda: it.told == ["a", "a"])
+
+
 async def test_it_may_watch_one_object_by_its_name_or_a_whole_kind() -> None:
     async with scripted_api_server() as (server, client):
         server.put("a")
@@ -192,8 +230,8 @@ async def test_it_may_watch_one_object_by_its_name_or_a_whole_kind() -> None:
         )
         task = asyncio.create_task(informer.run())
         await until(lambda: server.num_open_watches == 1)
-        server.put("b")
-        server.put("a")
+        server.put("b", colour="red")
+        server.put("a", colour="red")
         await until(lambda: told == ["a", "a"])
         assert informer.get("n", "b") is None
         queries = [*server.lists, *server.watches]
