@@ -39,6 +39,8 @@ BINARIES = (
     Binary("coredns", "coredns", "github.com/coredns/coredns"),
     Binary("pause", "pause", "."),
 )
+KWOK = Binary("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok")
+"""No part of a cluster: the operator's bench has it play the kubelets of many nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,18 @@ def build_all() -> Components:
     return Components({name: str(path) for name, path in paths.items()}, archives)
 
 
+def build_tool(binary: Binary) -> Path:
+    """The path of a program that no cluster needs; builds it when the cache lacks it."""
+    path = target(cache_folder() / "bin", binary)
+    if not path.exists():
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        with one_build_at_a_time(path.parent.parent / "lock"):
+            if not path.exists():  # asked again: whoever held the lock has built for us too
+                check_toolchain(needed_go(binary))
+                build(path, binary, binary.name)
+    return path
+
+
 def missing_in(folder: Path) -> list[Binary]:
     targets = {binary: target(folder, binary) for binary in BINARIES}
     return [
@@ -72,7 +86,7 @@ def build_missing(folder: Path) -> None:
     missing = missing_in(folder)  # asked again: whoever held the lock has built for us too
     if not missing:
         return
-    check_toolchain(needed_go())
+    check_toolchain(needed_go(*BINARIES))
     say(f"building {len(missing)} components from source, once: about 10 minutes for all on 2 cores")
     for position, binary in enumerate(missing, 1):
         build(target(folder, binary), binary, f"{binary.name} ({position} of {len(missing)})")
@@ -126,9 +140,9 @@ def build_flags(module: str) -> list[str]:
     return ["-trimpath", "-buildvcs=false", "-ldflags", link]
 
 
-def needed_go() -> str:
-    """The newest Go that one of the modules asks for."""
-    texts = [go_mod(module) for module in {binary.module for binary in BINARIES}]
+def needed_go(*binaries: Binary) -> str:
+    """The newest Go that one of their modules asks for."""
+    texts = [go_mod(module) for module in {binary.module for binary in binaries}]
     versions = re.findall(r"^go (\S+)$", "\n".join(texts), re.MULTILINE)
     return str(max(versions, key=lambda version: [int(number) for number in version.split(".")]))
 

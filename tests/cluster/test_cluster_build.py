@@ -34,7 +34,7 @@ def test_kubernetes_knows_its_own_version() -> None:
 
 def test_no_pinned_module_names_a_registry() -> None:
     texts = [path.read_text() for path in build.TOOLS.rglob("go.*")]
-    assert len(texts) == 7
+    assert len(texts) == 9
     assert not any("proxy." in text or "sum." in text for text in texts)
 
 
@@ -55,7 +55,7 @@ def test_go_tells_its_version(words: str, version: tuple[int, int]) -> None:
 def test_a_machine_without_go_is_told_which_go_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(MissingPrerequisite, match=r"install Go 1\.26\.0 or newer"):
-        go.check_toolchain(build.needed_go())
+        go.check_toolchain(build.needed_go(*build.BINARIES))
 
 
 def test_each_missing_command_is_reported_as_the_package_that_brings_it(tmp_path: Path) -> None:
