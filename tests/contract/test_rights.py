@@ -125,7 +125,7 @@ def role(kind: str, name: str) -> Manifest:
 
 @pytest.fixture
 async def used() -> set[Right]:
-    """By a service that is made, rolled out beyond its history's limit and scaled down; by its gateway."""
+    """By a service that is made, rolled out, scaled down and finds no accelerator; by its gateway."""
     used: set[Right] = set()
     fake = FakeCluster(server=RecordingApiServer(used))
     fake.world.add_gateway("gateway-0")
@@ -137,6 +137,9 @@ async def used() -> set[Right]:
             rollout = {"revisionHistoryLimit": 1, "maxSurge": 1}
             fake.write_service(model={"uri": f"file:///{model}"}, replicas=1, rollout=rollout)
             await fake.settle()
+        fake.world.accelerators = 1
+        fake.write_service(model={"uri": "file:///e"}, accelerator={}, rollout={"strategy": "Surge"})
+        await fake.settle()
         await fake.server.list_page(INFERENCE_SERVICES, None, {})
     finally:
         await fake.stop()

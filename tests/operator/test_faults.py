@@ -39,7 +39,9 @@ class Operator:
         self.queue = WorkQueue[Key](self._visit)
         self.children = Children(self.server, self.queue.add, on_service=self.queue.add)
         hub = Hub(lambda *_: Resolved(), _no_token, self.queue.add)
-        self._cluster = Cluster(self.server, self.children, hub, fake.defaults, fake.world.ask)
+        self._cluster = Cluster(
+            self.server, self.children, hub, fake.defaults, fake.world.ask, fake.world.ask_traffic
+        )
 
     async def _visit(self, key: Key) -> float | None:
         if isinstance(key, GatewayKey):

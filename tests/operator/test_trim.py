@@ -36,6 +36,7 @@ CONDITION = {
     "observedGeneration": 3,
 }
 ENDED = {"exitCode": 65, "reason": "Error", "message": "no", "finishedAt": "2026-11-01T11:40:00Z"}
+RESOURCES = {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi", "nvidia.com/gpu": "1"}}
 STATES: tuple[dict[str, Any], ...] = (
     {"running": {"startedAt": "2026-11-01T11:31:00Z"}},
     {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
@@ -57,7 +58,7 @@ def raw_pod(state: dict[str, Any]) -> Manifest:
             "annotations": marks,
             "ownerReferences": [{"kind": "ReplicaSet", "name": "demo", "uid": "r", "controller": True}],
         },
-        "spec": {"nodeName": "n1", "containers": [{"name": "engine", "image": "i"}]},
+        "spec": {"nodeName": "n1", "containers": [{"name": "engine", "image": "i", "resources": RESOURCES}]},
         "status": {
             "phase": "Running",
             "podIP": "10.0.0.1",
