@@ -4,6 +4,7 @@ Ends promptly on SIGTERM, also as a pod's first process.
 """
 
 import asyncio
+import faulthandler
 import logging
 import os
 import secrets
@@ -21,7 +22,7 @@ from octavo_operator.handlers import watch_services
 from octavo_operator.health import Parts, health_app, serve_health
 from octavo_operator.hub import Hub
 from octavo_operator.hub_client import ask_hub
-from octavo_operator.lease import Lease, LeaseLost
+from octavo_operator.lease import Lease, LeaseLost, LeaseTimes
 from octavo_operator.metrics import Metrics
 from octavo_operator.observed import GatewayKey, Key
 from octavo_operator.reconcile import reconcile
@@ -33,6 +34,7 @@ from octavo_operator.work_queue import WorkQueue
 log = logging.getLogger("octavo_operator")
 
 CRD_POLL_SECONDS = 2.0
+LONGEST_END_SECONDS = 20.0
 
 
 async def run(settings: Settings) -> None:
@@ -110,8 +112,14 @@ async def _operate(settings: Settings, server: ApiServer, lease: Lease | None, m
             "comparison of watches": watches.run(),
             "stop": _wait(stopping),
         },
-        release,
+        ending=_end_at_last,
+        then=release,
     )
+
+
+def _end_at_last() -> None:
+    """Whatever hangs then: another may lead by now. What hung is told, and the exit code is 1."""
+    faulthandler.dump_traceback_later(LONGEST_END_SECONDS, exit=True)
 
 
 def _lease(server: ApiServer, settings: Settings) -> Lease | None:
@@ -119,7 +127,8 @@ def _lease(server: ApiServer, settings: Settings) -> Lease | None:
         return None
     # A container that starts again in its pod is another candidate.
     identity = f"{settings.pod_name}_{secrets.token_hex(4)}"
-    return Lease(server, settings.operator_namespace, identity)
+    times = LeaseTimes.of(settings.lease_seconds)
+    return Lease(server, settings.operator_namespace, identity, times=times)
 
 
 def _take_signals(stopping: asyncio.Event) -> None:

@@ -24,21 +24,21 @@ async def watch_services(
 ) -> None:
     """Until `stopping`; raises what breaks kopf. It takes the signals over: `on_start` takes them back."""
     scope: dict[str, Any] = {"clusterwide": True} if namespace is None else {"namespaces": [namespace]}
-    await kopf.operator(
-        registry=registry_for(tell, on_start),
+    # In the end kopf cancels every task of this loop that is not in here.
+    before = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=registry_for(tell),
         settings=kopf_settings(),
         standalone=True,
         stop_flag=stopping,
         **scope,
     )
+    on_start()
+    await kopf.run_tasks(tasks, ignored=before)
 
 
-def registry_for(tell: Tell, on_start: Callable[[], None]) -> kopf.OperatorRegistry:
+def registry_for(tell: Tell) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
-
-    @kopf.on.startup(registry=registry)
-    async def start(**_: Any) -> None:
-        on_start()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def look_again(

@@ -51,6 +51,11 @@ class LeaseTimes:
     renew_deadline: float = 10.0
     retry: float = 2.0
 
+    @staticmethod
+    def of(duration: float) -> "LeaseTimes":
+        """In the proportions of the defaults."""
+        return LeaseTimes(duration=duration, renew_deadline=duration * 2 / 3, retry=duration * 2 / 15)
+
 
 class LeaseLost(Exception):
     """This process must end: another one may act by now."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from octavo_api.names import OPERATOR_HEALTH_PORT, OPERATOR_NAME
+from octavo_operator.lease import LeaseTimes
 from octavo_operator.observed import GatewayDefaults, OperatorDefaults
 
 
@@ -20,6 +21,7 @@ class Settings:
     """None: the service account of the pod that we run in."""
     operator_namespace: str | None = None
     """Where the operator's own objects are: with it there is a leader election, without it none."""
+    lease_seconds: float = LeaseTimes().duration
     watch_namespace: str | None = None
     """None: the services of all namespaces."""
     pod_name: str = OPERATOR_NAME
@@ -59,6 +61,10 @@ class Settings:
             )
         if given.model_root and not PurePosixPath(given.model_root).is_absolute():
             parser.error(f"--model-root {given.model_root!r}: write an absolute path")
+        if given.lease_seconds < 3:
+            parser.error(
+                f"--lease-seconds {given.lease_seconds:g}: write 3 or more; it is renewed within two thirds"
+            )
         if given.prometheus_url and not given.prometheus_url.startswith(("http://", "https://")):
             parser.error(
                 f"--prometheus-url {given.prometheus_url!r}: write a URL such as http://prometheus.monitoring:9090"
@@ -75,6 +81,7 @@ class Settings:
             ),
             kubeconfig=environment.get("KUBECONFIG") or None,
             operator_namespace=given.operator_namespace or None,
+            lease_seconds=given.lease_seconds,
             watch_namespace=given.watch_namespace or None,
             pod_name=environment.get("HOSTNAME") or OPERATOR_NAME,
             health_port=given.health_port,
@@ -124,6 +131,12 @@ def _add_namespaces(parser: argparse.ArgumentParser, environment: Mapping[str, s
         default=environment.get("OCTAVO_NAMESPACE"),
         help="namespace of the operator itself: its replicas then elect the one that acts, by a Lease there; "
         "without it this process takes itself for the only one",
+    )
+    add(
+        "--lease-seconds",
+        type=float,
+        default=environment.get("OCTAVO_LEASE_SECONDS") or LeaseTimes().duration,
+        help="after so long a stand-by takes over from a lost replica; more for a slow control plane",
     )
     add(
         "--watch-namespace",

@@ -6,11 +6,15 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 log = logging.getLogger("octavo_operator")
 
+CANCEL_AGAIN_SECONDS = 3.0
+
 Named = Mapping[str, Coroutine[None, None, None]]
 
 
-async def run_together(acting: Named, others: Named, then: Callable[[], Awaitable[None]]) -> None:
-    """Until one ends; then those that act end, `then` runs, and the others end.
+async def run_together(
+    acting: Named, others: Named, *, ending: Callable[[], None], then: Callable[[], Awaitable[None]]
+) -> None:
+    """Until one ends; then `ending` is called, those that act end, `then` runs, and the others end.
 
     Raises the error of the one that ended by an error.
     """
@@ -18,6 +22,7 @@ async def run_together(acting: Named, others: Named, then: Callable[[], Awaitabl
     everything = [*first, *(asyncio.create_task(work, name=name) for name, work in others.items())]
     try:
         await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
+        ending()
         died = [task for task in everything if task.done() and not task.cancelled() and task.exception()]
         await _end(first)
         await then()
@@ -31,6 +36,8 @@ async def run_together(acting: Named, others: Named, then: Callable[[], Awaitabl
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Asks again those that lost a cancellation in some library."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=CANCEL_AGAIN_SECONDS)

@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
 from typing import Generic, Literal, TypeVar
 
 log = logging.getLogger(__name__)
@@ -123,10 +124,10 @@ class WorkQueue(Generic[K]):
                 wait = self._heap[0][0] - time.monotonic() if self._heap else None
                 if wait is not None and wait <= 0:
                     break
-                try:
-                    await asyncio.wait_for(self._wake.wait(), wait)
-                except TimeoutError:
-                    continue
+                # Not wait_for: it loses a cancellation that comes together with a notification.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._wake.wait()
         due, _, key = heapq.heappop(self._heap)
         del self._due[key]
         now = self._running[key] = time.monotonic()

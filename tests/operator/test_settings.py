@@ -33,7 +33,7 @@ def test_the_environment_is_enough() -> None:
 
 def test_empty_variables_are_absent_ones() -> None:
     optional = ("MODEL_ROOT", "HUB_ENDPOINT", "PROMETHEUS_URL", "GATEWAY_REPLICAS", "GATEWAY_TLS_SECRET")
-    optional += ("NAMESPACE", "WATCH_NAMESPACE")
+    optional += ("NAMESPACE", "WATCH_NAMESPACE", "LEASE_SECONDS")
     environment = IMAGES | {f"OCTAVO_{name}": "" for name in optional}
     assert Settings.read([], environment) == Settings(engine_image="e", gateway=GatewayDefaults(image="g"))
 
@@ -50,6 +50,7 @@ def test_a_flag_wins_over_its_variable() -> None:
         (["--engine-image", "e", "--gateway-image", "g", "--model-root", "models"], "absolute path"),
         (["--engine-image", "e", "--gateway-image", "g", "--gateway-replicas", "0"], "1 or more"),
         (["--engine-image", "e", "--gateway-image", "g", "--prometheus-url", "prometheus:9090"], "http://"),
+        (["--engine-image", "e", "--gateway-image", "g", "--lease-seconds", "1"], "3 or more"),
     ],
 )
 def test_what_is_missing_or_wrong_is_said_in_a_sentence(

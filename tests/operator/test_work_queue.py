@@ -147,3 +147,17 @@ async def test_a_stuck_visit_and_a_starved_key_show() -> None:
         assert queue.longest_visit() >= 0.04
         assert queue.longest_wait() >= 0.04
     assert len(queue) == 2
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_it_ends_when_it_is_cancelled_at_whatever_moment(steps: int) -> None:
+    queue = WorkQueue(Visits())
+    queue.add("later", after=3600.0)
+    task = asyncio.create_task(queue.run(2))
+    await asyncio.sleep(0.01)
+    queue.add("now")
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=1.0)
+    assert done

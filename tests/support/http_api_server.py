@@ -5,6 +5,7 @@ writes. It counts the requests and misbehaves on request.
 import asyncio
 import copy
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -29,6 +30,19 @@ class Change:
     resource: Resource
     kind: str
     item: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    at: float
+    token: str
+    """Whose it is."""
+    method: str
+    path: str
+
+    @property
+    def is_write(self) -> bool:
+        return self.method not in ("GET", "WATCH")
 
 
 class RecordedApiServer(FakeApiServer):
@@ -85,6 +99,7 @@ class HttpApiServer:
         self.fault: Fault | None = None
         self.requests: Counter[str] = Counter()
         """By method, with WATCH for watches, and path."""
+        self.log: list[Request] = []
         self.num_open_watches = 0
         self.oldest = 0
         """Watches from before this version are answered with 410."""
@@ -125,6 +140,8 @@ class HttpApiServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         method = "WATCH" if "watch" in request.query else request.method
         self.requests[f"{method} {request.path}"] += 1
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        self.log.append(Request(time.monotonic(), token, method, request.path))
         if self.fault is not None and (instead := await self.fault(request)) is not None:
             return instead
         if (found := _discovery(request.path)) is not None:
