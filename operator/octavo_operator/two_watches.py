@@ -66,6 +66,11 @@ class TwoWatches:
         now = self._clock()
         return max((now - each.since for each in self._awaited.values()), default=0.0)
 
+    @property
+    def num_known(self) -> int:
+        """Services of which something is kept."""
+        return len(self._told.keys() | self._awaited.keys())
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:

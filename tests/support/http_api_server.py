@@ -224,7 +224,7 @@ def _is_watched(item: Manifest, namespace: str | None, selector: str) -> bool:
 
 
 def _discovery(path: str) -> Manifest | None:
-    """What kopf asks for before it watches."""
+    """What kopf asks for before it watches; without the kind Namespace it waits for ever."""
     resource = api_server.INFERENCE_SERVICES
     group, _, version = resource.api_version.partition("/")
     match path.rstrip("/"):
@@ -233,15 +233,14 @@ def _discovery(path: str) -> Manifest | None:
         case "/apis":
             versions = [{"groupVersion": resource.api_version, "version": version}]
             return {"groups": [{"name": group, "versions": versions, "preferredVersion": versions[0]}]}
-        case each if each == f"/apis/{resource.api_version}":
-            verbs = ["get", "list", "watch", "patch"]
-            described = {
-                "name": resource.plural,
-                "kind": resource.kind,
-                "singularName": "",
-                "namespaced": True,
-            }
-            return {"groupVersion": resource.api_version, "resources": [{**described, "verbs": verbs}]}
         case "/api/v1":
-            return {"groupVersion": "v1", "resources": []}
+            return _resource_list("v1", "namespaces", "Namespace", namespaced=False)
+        case each if each == f"/apis/{resource.api_version}":
+            return _resource_list(resource.api_version, resource.plural, resource.kind, namespaced=True)
     return None
+
+
+def _resource_list(version: str, plural: str, kind: str, *, namespaced: bool) -> Manifest:
+    verbs = ["get", "list", "watch", "patch"]
+    described = {"name": plural, "kind": kind, "singularName": "", "namespaced": namespaced, "verbs": verbs}
+    return {"groupVersion": version, "resources": [described]}
