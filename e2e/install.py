@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import demo_model
@@ -23,6 +24,8 @@ TINY_MODEL = "tiny-llama"
 CLIENT_IMAGE = "octavo.local/client:dev"
 OPERATOR_NAMESPACE = "octavo-system"
 OPERATOR_DEPLOYMENT = "deployment/octavo-operator"
+OPERATOR_LEASE = "octavo-operator-leader"
+OPERATOR_REPLICAS = 2
 OPERATOR_PODS = "app.kubernetes.io/name=octavo-operator"
 """The label of its pods."""
 
@@ -54,7 +57,7 @@ def operator() -> Kubectl:
     overlay = write_overlay()
     within("apply", "--server-side", "--force-conflicts", "-k", str(overlay))
     within("wait", "crd/inferenceservices.serving.octavo.dev", "--for=condition=Established", "--timeout=30s")
-    within("-n", OPERATOR_NAMESPACE, "rollout", "status", OPERATOR_DEPLOYMENT, "--timeout=120s")
+    operator_is_rolled_out()
     return within
 
 
@@ -125,11 +128,38 @@ def stop_operator() -> None:
 
 def start_operator() -> None:
     system = kubectl().within(OPERATOR_NAMESPACE)
-    system("scale", OPERATOR_DEPLOYMENT, "--replicas=1")
-    system("rollout", "status", OPERATOR_DEPLOYMENT, "--timeout=90s")
+    system("scale", OPERATOR_DEPLOYMENT, f"--replicas={OPERATOR_REPLICAS}")
+    operator_is_rolled_out()
 
 
-def operator_pod() -> Manifest:
-    """The one that runs."""
-    pods = kubectl().within(OPERATOR_NAMESPACE).items("pods", "-l", OPERATOR_PODS)
-    return next(pod for pod in pods if pod["status"]["phase"] == "Running")
+def operator_is_rolled_out(namespace: str = OPERATOR_NAMESPACE) -> None:
+    """Every replica is the one that was applied last, and one of them acts."""
+    system = kubectl().within(namespace)
+    system("rollout", "status", OPERATOR_DEPLOYMENT, "--timeout=120s")
+    operator_pod(namespace)
+
+
+def operator_pod(namespace: str = OPERATOR_NAMESPACE, seconds: float = 60) -> Manifest:
+    """The one that acts, by its Lease; waits while nobody does."""
+    system = kubectl().within(namespace)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        holder = lease_holder(system)
+        for pod in system.items("pods", "-l", OPERATOR_PODS):
+            if _acts(pod, holder):
+                return pod
+        time.sleep(0.25)
+    raise InstallFailed(
+        f"no pod of the operator holds the Lease {OPERATOR_LEASE} in {namespace}: {holder!r} does"
+    )
+
+
+def lease_holder(system: Kubectl) -> str:
+    """The identity of a process, pod name first; empty: nobody's."""
+    leases = system.items("leases", f"--field-selector=metadata.name={OPERATOR_LEASE}")
+    return str(leases[0]["spec"].get("holderIdentity", "")) if leases else ""
+
+
+def _acts(pod: Manifest, holder: str) -> bool:
+    is_there = pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
+    return is_there and holder.partition("_")[0] == pod["metadata"]["name"]

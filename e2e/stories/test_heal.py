@@ -75,7 +75,7 @@ def test_every_other_child_comes_back_too(kubectl: Kubectl, serve: Any, until: A
 
 @pytest.fixture
 def operator_comes_back(cluster: Kubectl) -> Iterator[None]:
-    """Whatever the story does to the operator, it runs again afterwards."""
+    """Whatever the story does to the operator, both replicas run again afterwards."""
     yield
     install.start_operator()
 

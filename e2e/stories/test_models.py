@@ -87,7 +87,7 @@ def hub(cluster: Kubectl, kubectl: Kubectl, tiny_model: str) -> Iterator[str]:
 def set_hub(cluster: Kubectl, setting: str) -> None:
     system = cluster.within(install.OPERATOR_NAMESPACE)
     system("set", "env", install.OPERATOR_DEPLOYMENT, setting)
-    system("rollout", "status", install.OPERATOR_DEPLOYMENT, "--timeout=90s")
+    install.operator_is_rolled_out()
 
 
 @pytest.mark.usefixtures("hub")

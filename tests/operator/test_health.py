@@ -6,7 +6,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from octavo_operator import health
 from octavo_operator.children import Children
-from octavo_operator.health import INFORMER_SILENCE, Parts, health_app
+from octavo_operator.health import INFORMER_SILENCE, Parts, health_app, troubles
 from octavo_operator.lease import Lease
 from octavo_operator.metrics import Metrics
 from octavo_operator.observed import ObjectKey
@@ -19,8 +19,11 @@ def health_parts(children: Children, queue: WorkQueue[ObjectKey], lease: Lease |
     return Parts(informers=children.all, queue=queue, watches=watches, lease=lease)
 
 
-async def answers(children: Children, queue: WorkQueue[ObjectKey]) -> dict[str, tuple[int, str]]:
-    async with TestClient(TestServer(health_app(health_parts(children, queue), Metrics()))) as client:
+async def answers(
+    children: Children, queue: WorkQueue[ObjectKey], lease: Lease | None = None
+) -> dict[str, tuple[int, str]]:
+    app = health_app(health_parts(children, queue, lease), Metrics())
+    async with TestClient(TestServer(app)) as client:
         made = {}
         for path in ("/healthz", "/readyz"):
             response = await client.get(path)
@@ -68,3 +71,24 @@ async def test_a_key_that_nobody_visits_is_no_life(monkeypatch: pytest.MonkeyPat
     status, text = (await answers(children, queue))["/healthz"]
     assert status == 503 and "a service waits for 0 s" in text
     task.cancel()
+
+
+async def test_an_election_that_stands_still_is_no_life() -> None:
+    children, queue = parts()
+    lease = Lease(None, "system", "a")  # type: ignore[arg-type]
+    assert (await answers(children, queue, lease))["/healthz"] == (200, "ok")  # before it begins
+    lease.last_try = time.monotonic() - health.ELECTION_SILENCE - 1
+    status, text = (await answers(children, queue, lease))["/healthz"]
+    assert status == 503 and "the election stands still for 61 s" in text
+
+
+async def test_a_watch_of_kopf_that_stays_behind_is_no_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    children, queue = parts()
+    monkeypatch.setattr(health, "KOPF_BEHIND", 0.01)
+    watches = TwoWatches(children.inference_services, queue.add)
+    metadata = {"namespace": "team", "name": "demo", "uid": "u", "resourceVersion": "5"}
+    children.inference_services.remember({"metadata": metadata, "spec": {}})
+    watches.informer_knows(ObjectKey("team", "demo"))
+    await asyncio.sleep(0.05)
+    found = troubles(Parts(informers=children.all, queue=queue, watches=watches))
+    assert found == ["kopf's watch of inferenceservices is 0 s behind our own"]
