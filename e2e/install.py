@@ -85,6 +85,30 @@ patches:
     return folder
 
 
+def write_namespaced_overlay(namespace: str) -> Path:
+    """The operator that serves this namespace alone and lives in it."""
+    folder = this_checkout().root / ".octavo" / "overlay-namespaced"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    # The ConfigMap is found by the namespace of its base, and then moves with all others.
+    (folder / "kustomization.yaml").write_text(f"""\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: {namespace}
+resources: [../../manifests/operator-namespaced]
+images:
+  - {{name: octavo-operator, newName: octavo.local/operator, newTag: dev}}
+configMapGenerator:
+  - name: octavo-operator
+    namespace: octavo
+    behavior: merge
+    literals:
+      - OCTAVO_ENGINE_IMAGE=octavo.local/engine:dev
+      - OCTAVO_GATEWAY_IMAGE=octavo.local/operator:dev
+""")
+    return folder
+
+
 def loaded_digest(image: str) -> str:
     digests = image_digests(containerd_socket(this_checkout().state, 1))
     if image not in digests:
