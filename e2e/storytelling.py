@@ -129,7 +129,7 @@ def is_settled(kubectl: Kubectl, name: str, replicas: int) -> bool:
 
 def state_of(kubectl: Kubectl) -> str:
     asked = [
-        ("get", "infsvc,deployments,replicasets,pods,services,pdb", "-o", "wide"),
+        ("get", "infsvc,deployments,replicasets,jobs,pods,services,pdb", "-o", "wide"),
         ("get", "infsvc", "-o", "yaml"),
         ("get", "events", "--sort-by=.lastTimestamp"),
         ("logs", "-l", "app.kubernetes.io/name=octavo-engine", "--tail=40", "--prefix"),
