@@ -89,10 +89,11 @@ def _outcome(seen: PreflightSeen, now: datetime) -> tuple[Outcome, _Finding]:
         tries = f"given up after {len(ends)} {'try' if len(ends) == 1 else 'tries'}"
         return "failed", _of_end(*ends[0], tries) if ends else _of_failed_job(seen, failed)
     trying = next((pod for pod in pods if pod.is_live and pod.ended is None), None)
-    if trying is None and ends:
-        return _in_time(seen, _of_end(*ends[0], "it is tried again"), None, now)
-    since = None if trying is None else trying.created
-    return _in_time(seen, _of_waiting(seen, trying), since, now)
+    finding = _of_waiting(seen, trying)
+    if ends and (trying is None or finding.patience is None):
+        # The next try does not hide why the last one failed.
+        finding = _of_end(*ends[0], "it is tried again")
+    return _in_time(seen, finding, None if trying is None else trying.created, now)
 
 
 def _in_time(

@@ -95,12 +95,15 @@ def test_what_the_check_finds_fails_it_at_once_with_number_and_remedy(
 def test_a_hub_that_cannot_be_reached_is_asked_again_until_the_job_gives_up() -> None:
     tries = (with_end(75, "no route"), with_end(75, "older", name="b", made=BEFORE))
     text = "the check ended with exit code 75: no route"
-    assert view(*tries) == told("running", Reason.MODEL_FETCH_FAILED, f"{text}; it is tried again")
+    again = told("running", Reason.MODEL_FETCH_FAILED, f"{text}; it is tried again")
+    assert view(*tries) == again
+    third = {"name": "c", "made": NOW + timedelta(seconds=1)}
+    assert view(*tries, pod(**third, state={"running": {}})) == again
+    stuck = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
+    assert view(*tries, pod(**third, state=stuck)).reason == Reason.IMAGE_PULL_FAILED
     assert view(*tries, condition="Failed", reason="BackoffLimitExceeded") == told(
         "failed", Reason.MODEL_FETCH_FAILED, f"{text}; given up after 2 tries"
     )
-    again = view(*tries, pod("c", made=NOW + timedelta(seconds=1), state={"running": {}}))
-    assert again == told("running", Reason.PREFLIGHT, "pod c checks the model")
 
 
 def test_a_check_that_dies_says_so_and_is_not_taken_for_an_engine() -> None:
