@@ -41,6 +41,8 @@ BINARIES = (
 )
 KWOK = Binary("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok")
 """No part of a cluster: the operator's bench has it play the kubelets of many nodes."""
+KSTATUS = Binary("kstatus", "kstatus", ".")
+"""No part of a cluster: stories ask it what a GitOps tool would make of an object."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ image registry is needed, nothing is built or sent twice, and all of it lies in 
 """
 
 from .build import build
-from .catalogue import CLIENT, ENGINE, IMAGES, OPERATOR, Image
+from .catalogue import CLIENT, ENGINE, IMAGES, MISBEHAVING, OPERATOR, Image
 from .errors import ImagesError
 from .load import load
 
-__all__ = ["CLIENT", "ENGINE", "IMAGES", "OPERATOR", "Image", "ImagesError", "build", "load"]
+__all__ = ["CLIENT", "ENGINE", "IMAGES", "MISBEHAVING", "OPERATOR", "Image", "ImagesError", "build", "load"]

@@ -1,4 +1,4 @@
-"""The command line: `python -m images build|load|size [engine operator client]`."""
+"""The command line: `python -m images build|load|size [engine operator client misbehaving]`."""
 
 import argparse
 import sys
@@ -7,15 +7,17 @@ from cluster.errors import ClusterError
 
 from . import size
 from .build import build
-from .catalogue import IMAGES
+from .catalogue import IMAGES, MISBEHAVING
 from .errors import ImagesError
 from .load import load
 from .progress import say
 
+BY_NAME = {image.name: image for image in (*IMAGES, MISBEHAVING)}
+
 
 def main() -> int:
     arguments = parse()
-    chosen = tuple(image for image in IMAGES if image.name in (arguments.names or {i.name for i in IMAGES}))
+    chosen = tuple(BY_NAME[name] for name in arguments.names) or IMAGES
     try:
         match arguments.command:
             case "build":
@@ -38,9 +40,11 @@ def parse() -> argparse.Namespace:
         prog="images", description="The images of this checkout, without a registry."
     )
     parser.add_argument("command", choices=["build", "load", "size"])
-    parser.add_argument("names", nargs="*", metavar="IMAGE", help="engine, operator, client (all of them)")
+    parser.add_argument(
+        "names", nargs="*", metavar="IMAGE", help="engine, operator, client (all three), misbehaving"
+    )
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - {image.name for image in IMAGES}:
+    if unknown := set(arguments.names) - BY_NAME.keys():
         parser.error(f"there is no image {', '.join(sorted(unknown))}")
     return arguments
 

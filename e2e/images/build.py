@@ -10,6 +10,7 @@ from cluster.paths import Checkout, cache_folder, this_checkout
 from . import base, pip_settings, torch_wheel
 from .buildah import Buildah, require
 from .catalogue import IMAGES, Image, inputs_hash
+from .errors import ImagesError
 from .progress import say, step
 
 KEPT = 6
@@ -19,7 +20,10 @@ MAX_STAGES = 150
 
 
 def build(images: Sequence[Image] = IMAGES) -> None:
-    """Build what is not built yet. Afterwards `built(checkout, image)` names each image in the store."""
+    """Build what is not built yet; what one of them stands on comes before it.
+
+    Afterwards `built(checkout, image)` names each image in the store.
+    """
     checkout = this_checkout()
     with store() as buildah:
         base_id = base.ensure(buildah)
@@ -31,7 +35,10 @@ def build_one(buildah: Buildah, checkout: Checkout, image: Image, base_id: str, 
     wheels = torch_wheel.wheel_folder(checkout.root) if image.has_torch else None
     torch = torch_wheel.requirement(wheel.name for wheel in wheels.iterdir()) if wheels else None
     arguments = {"TORCH": torch} if torch else {}
-    tag = f"{image.repository}:in-{inputs_hash(checkout.root, image, arguments, base_id)}"
+    below = below_id(buildah, checkout, image) or base_id
+    tag = f"{image.repository}:in-{inputs_hash(checkout.root, image, arguments, below)}"
+    if image.stands_on:
+        arguments[image.stands_on.name.upper()] = built(checkout, image.stands_on)
     if buildah.image_id(tag):
         say(f"{title}: unchanged")
     else:
@@ -39,6 +46,16 @@ def build_one(buildah: Buildah, checkout: Checkout, image: Image, base_id: str, 
             run_build(buildah, checkout.root, image, arguments, wheels if torch else None, tag)
     buildah("tag", tag, built(checkout, image))
     forget_old(buildah, image)
+
+
+def below_id(buildah: Buildah, checkout: Checkout, image: Image) -> str | None:
+    """The id of the image that this one stands on."""
+    if image.stands_on is None:
+        return None
+    found = buildah.image_id(built(checkout, image.stands_on))
+    if not found:
+        raise ImagesError(f"{image.name} stands on {image.stands_on.name}, which is not built: `make images`")
+    return found
 
 
 def run_build(

@@ -18,6 +18,8 @@ class Image:
     sources: tuple[str, ...]
     """Files and folders of the checkout that its Dockerfile copies."""
     has_torch: bool = False
+    stands_on: "Image | None" = None
+    """Another of these images; its Dockerfile gets it as the build argument of that name, in capitals."""
 
     @property
     def repository(self) -> str:
@@ -42,6 +44,13 @@ OPERATOR = Image(
 )
 CLIENT = Image(name="client", dockerfile="e2e/client/Dockerfile", sources=("constraints.txt", "e2e/client"))
 IMAGES = (ENGINE, OPERATOR, CLIENT)
+MISBEHAVING = Image(
+    name="misbehaving",
+    dockerfile="e2e/misbehaving/Dockerfile",
+    sources=("e2e/misbehaving",),
+    stands_on=ENGINE,
+)
+"""Not among IMAGES: a few stories alone need it."""
 
 
 def inputs_hash(root: Path, image: Image, arguments: Mapping[str, str], base: str) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from images import IMAGES
+from images import IMAGES, MISBEHAVING, Image
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILES = [ROOT / image.dockerfile for image in IMAGES]
+ALL = (*IMAGES, MISBEHAVING)
+DOCKERFILES = [ROOT / image.dockerfile for image in ALL]
 
 
 def instructions(dockerfile: Path) -> list[str]:
@@ -33,17 +34,18 @@ def test_ends_as_a_numeric_user_so_that_run_as_non_root_can_be_checked(dockerfil
     assert [each for each in instructions(dockerfile) if each.startswith("USER")][-1] == "USER 10001:10001"
 
 
-@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
-def test_starts_from_the_tag_that_is_made_where_there_is_no_registry(dockerfile: Path) -> None:
-    stages = [each.split() for each in instructions(dockerfile) if each.startswith("FROM")]
+@pytest.mark.parametrize("image", ALL, ids=lambda image: image.name)
+def test_starts_from_the_tag_that_is_made_where_there_is_no_registry_or_from_another_of_our_images(
+    image: Image,
+) -> None:
+    stages = [each.split() for each in instructions(ROOT / image.dockerfile) if each.startswith("FROM")]
     names = {words[3] for words in stages if len(words) == 4}
-    assert {words[1].removeprefix("docker.io/library/") for words in stages} - names == {
-        "debian:bookworm-slim"
-    }
+    below = f"${{{image.stands_on.name.upper()}}}" if image.stands_on else "debian:bookworm-slim"
+    assert {words[1].removeprefix("docker.io/library/") for words in stages} - names == {below}
 
 
-@pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)
-def test_every_source_that_is_copied_is_part_of_the_hash_and_of_the_context(image) -> None:
+@pytest.mark.parametrize("image", ALL, ids=lambda image: image.name)
+def test_every_source_that_is_copied_is_part_of_the_hash_and_of_the_context(image: Image) -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     copied = [
         word
