@@ -1,9 +1,11 @@
 """Our images, CRD and operator on the local cluster; the demo and the stories both start here."""
 
+import json
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import demo_model
@@ -51,18 +53,21 @@ def cluster() -> Kubectl:
     return kubectl()
 
 
-def operator() -> Kubectl:
-    """Apply the CRD and the operator, and wait until the operator that runs is the one just built."""
+def operator(**settings: str) -> Kubectl:
+    """Apply the CRD and the operator, and wait until the operator that runs is the one just built.
+
+    `settings` are those of its ConfigMap that shall differ from the local overlay's.
+    """
     within = kubectl()
-    overlay = write_overlay()
+    overlay = write_overlay({"OCTAVO_MODEL_ROOT": str(MODELS)} | settings)
     within("apply", "--server-side", "--force-conflicts", "-k", str(overlay))
     within("wait", "crd/inferenceservices.serving.octavo.dev", "--for=condition=Established", "--timeout=30s")
     operator_is_rolled_out()
     return within
 
 
-def write_overlay() -> Path:
-    """The local overlay with this machine's model root; the image's digest makes a new build roll out."""
+def write_overlay(settings: Mapping[str, str]) -> Path:
+    """The local overlay with other settings; the image's digest makes a new build roll out."""
     folder = this_checkout().root / ".octavo" / "overlay"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -74,7 +79,7 @@ configMapGenerator:
   - name: octavo-operator
     namespace: {OPERATOR_NAMESPACE}
     behavior: merge
-    literals: ["OCTAVO_MODEL_ROOT={MODELS}"]
+    literals: {json.dumps([f"{name}={value}" for name, value in settings.items()])}
 patches:
   - target: {{kind: Deployment, name: octavo-operator}}
     patch: |-
@@ -133,6 +138,13 @@ def everything() -> Kubectl:
     images.build()
     images.load()
     return operator()
+
+
+def misbehaving_engine() -> str:
+    """Build and load the engine that misbehaves as its environment says; returns the image's name."""
+    images.build([images.MISBEHAVING])
+    images.load([images.MISBEHAVING])
+    return images.MISBEHAVING.reference
 
 
 def kill_container(pod: Manifest) -> None:

@@ -76,6 +76,12 @@ def tiny_model() -> str:
     return f"pvc://{MODELS_CLAIM}/{install.tiny_model()}"
 
 
+@pytest.fixture(scope="session")
+def misbehaving(cluster: Kubectl) -> str:
+    """The image of an engine whose faults are ordered in its environment, on the nodes."""
+    return install.misbehaving_engine()
+
+
 @pytest.fixture
 def serve(kubectl: Kubectl) -> Callable[..., None]:
     """Apply an InferenceService made for stories (one thread, short drain) and wait until it is Ready."""
