@@ -35,11 +35,6 @@ class Moment:
         observed = self.service.get("status", {}).get("observedGeneration")
         return bool(observed == self.service["metadata"]["generation"])
 
-    @property
-    def serving(self) -> tuple[Json, ...]:
-        """Its pods that get requests."""
-        return tuple(pod for pod in self.pods if is_serving(pod))
-
 
 class Recorder:
     def __init__(self, services: IO[str], pods: IO[str], pods_before: Sequence[Json]) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import install
-from kstatus import Moment, recorded
+from kstatus import Moment, is_serving, recorded
 from kubectl import Kubectl, condition
 from storytelling import engines_of, inference_service, is_settled
 
@@ -100,7 +100,7 @@ def test_kstatus_never_takes_a_change_for_done_before_it_is(
         trace = recorder.trace("tiny")
 
     for moment in trace:
-        assert is_true(moment), (moment.verdict, moment.message, moment.service, moment.serving)
+        assert is_true(moment), (moment.verdict, moment.message, moment.service, moment.pods)
     verdicts = [verdict for verdict, _ in itertools.groupby(moment.verdict for moment in trace)]
     rollout, failure, end = ["InProgress", "Current"], ["InProgress", "Failed"], ["Terminating", "NotFound"]
     assert verdicts == [*rollout, *rollout, *failure, *rollout, *rollout, *end]
@@ -115,10 +115,9 @@ def is_true(moment: Moment) -> bool:
     spec = moment.service["spec"]
     match moment.verdict:
         case "Current":
-            is_done = len(moment.serving) == spec["replicas"] and all(
-                runs(pod, spec) for pod in moment.serving
-            )
-            return moment.is_observed and is_done
+            staying = [pod for pod in moment.pods if "deletionTimestamp" not in pod["metadata"]]
+            is_done = len(staying) == spec["replicas"] and all(runs(pod, spec) for pod in staying)
+            return moment.is_observed and is_done and all(map(is_serving, staying))
         case "Failed":
             return moment.is_observed and bool(condition(moment.service, "Stalled")["message"])
     return True
