@@ -62,8 +62,7 @@ def on_the_cpu(arguments: Sequence[str]) -> list[str]:
 
 def lay_around_the_server(faults: Mapping[str, float]) -> None:
     from octavo_engine import serve
-
-    create_app = serve.create_app
+    from octavo_engine.server.app import create_app
 
     def create(settings: "ServerSettings", lifecycle: "Lifecycle") -> "ASGIApp":
         if "crash" in faults:
@@ -71,7 +70,7 @@ def lay_around_the_server(faults: Mapping[str, float]) -> None:
             threading.Thread(target=crash_after_serving, args=crash, daemon=True).start()
         return FaultyApp(create_app(settings, lifecycle), faults)
 
-    serve.create_app = create
+    vars(serve)["create_app"] = create
 
 
 def crash_after_serving(lifecycle: "Lifecycle", seconds: float) -> None:
