@@ -48,6 +48,11 @@ SCALING_RULES = (
         ),
     ),
     Rule(
+        says="minReadySeconds must be less than progressDeadlineSeconds",
+        good=(spec(rollout={"minReadySeconds": 59, "progressDeadlineSeconds": 60}),),
+        bad=(spec(rollout={"minReadySeconds": 60, "progressDeadlineSeconds": 60}),),
+    ),
+    Rule(
         says="spec.rollout.canary is for strategy Canary",
         good=(canary(5, 50), spec(rollout={"strategy": "Replace"})),
         bad=(canary(5, strategy="Surge"),),
