@@ -56,7 +56,8 @@ async def _operate(settings: Settings, server: ApiServer, lease: Lease | None, m
     async def visit(key: Key) -> float | None:
         if isinstance(key, GatewayKey):
             return await reconcile_gateway(key, cluster.gateways, queue.add, settings.resync_seconds)
-        return await reconcile(key, cluster, datetime.now(UTC), settings.resync_seconds)
+        now = datetime.now(UTC)
+        return await reconcile(key, cluster, now, settings.resync_seconds, metrics.rollout_ended)
 
     queue = WorkQueue[Key](visit, note=metrics.visited)
     children = Children(

@@ -5,7 +5,6 @@ Labels are kinds, verbs, codes and reasons, never names: their number does not g
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -14,13 +13,12 @@ from prometheus_client.registry import Collector
 
 from octavo_api.informer import Informer
 from octavo_operator.observed import GatewayKey, Key
+from octavo_operator.rollout_record import RolloutEnd
 from octavo_operator.work_queue import VisitOutcome
 
 _PREFIX = "octavo_operator"
 _VISIT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0)
 _WAIT_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0)
-
-RolloutOutcome = Literal["complete", "rolled_back", "superseded"]
 
 
 class Metrics:
@@ -86,12 +84,10 @@ class Metrics:
     def api_answered(self, method: str, path: str, status: int) -> None:
         self._requests.labels(*_verb_and_resource(method, path), str(status)).inc()
 
-    def rollout_finished(self, outcome: RolloutOutcome) -> None:
-        self._rollouts.labels(outcome).inc()
-
-    def rolled_back(self, reason: str) -> None:
-        """`reason` is one of names.Reason."""
-        self._rollbacks.labels(reason).inc()
+    def rollout_ended(self, end: RolloutEnd) -> None:
+        self._rollouts.labels(end.outcome).inc()
+        if end.outcome == "rolled_back":
+            self._rollbacks.labels(end.reason).inc()
 
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "WATCH": "watch"}

@@ -1,7 +1,7 @@
 """One visit to one InferenceService: look, decide, act, tell. The same for a new object and for a resync."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from octavo_operator.attempts import Outcome
 from octavo_operator.events import Event
 from octavo_operator.observed import ObjectKey, Observed
 from octavo_operator.plan import Plan, plan
+from octavo_operator.rollout_record import RolloutEnd, rollout_end
 from octavo_operator.status import status_of
 from octavo_operator.work_queue import RetryLater
 
@@ -26,17 +27,28 @@ class ClusterAccess(Protocol):
 
 
 async def reconcile(
-    key: ObjectKey, cluster: ClusterAccess, now: datetime, resync_seconds: float
+    key: ObjectKey,
+    cluster: ClusterAccess,
+    now: datetime,
+    resync_seconds: float,
+    note: Callable[[RolloutEnd], None] = lambda _: None,
 ) -> float | None:
-    """Seconds until the next visit; None when there is no such service. Raises RetryLater."""
+    """Seconds until the next visit; None when there is no such service. Raises RetryLater.
+
+    `note` is told of each rollout that ends, once that is written.
+    """
     try:
-        return await _reconcile(key, cluster, now, resync_seconds)
+        return await _reconcile(key, cluster, now, resync_seconds, note)
     except ApiError as error:
         raise RetryLater(str(error), error.retry_after) from error
 
 
 async def _reconcile(
-    key: ObjectKey, cluster: ClusterAccess, now: datetime, resync_seconds: float
+    key: ObjectKey,
+    cluster: ClusterAccess,
+    now: datetime,
+    resync_seconds: float,
+    note: Callable[[RolloutEnd], None],
 ) -> float | None:
     observed = await cluster.observe(key, now)
     if not observed.exists or observed.deleting:
@@ -49,6 +61,8 @@ async def _reconcile(
     outcome = await cluster.execute(observed, todo)
     await cluster.apply_status(observed, status_of(observed, todo, outcome.refusals, now))
     await cluster.tell(observed, todo.news)
+    if (end := rollout_end(observed.status.rollout, todo.record)) is not None:
+        note(end)
     if outcome.retry is not None:
         raise outcome.retry
     if todo.requeue_after is not None:

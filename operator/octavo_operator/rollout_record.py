@@ -6,6 +6,7 @@ the same again.
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from octavo_api.names import Reason
 from octavo_api.rollout_status import EffectiveStrategy, RolloutFailure, RolloutRecord
@@ -180,6 +181,26 @@ def _stepped(
     if now - observed.window.since < timedelta(seconds=step.pause_seconds):
         return record
     return replace(record, step=record.step + 1, step_started_at="")
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutEnd:
+    outcome: Literal["complete", "rolled_back", "superseded"]
+    reason: str = ""
+    """Of a rollback, in one word."""
+
+
+def rollout_end(before: RolloutRecord | None, after: RolloutRecord | None) -> RolloutEnd | None:
+    """What ended between two statuses; None where nothing did. A service's first rollout counts too."""
+    if after is None:
+        return None
+    before = before or RolloutRecord()
+    is_new = before.revision != after.revision
+    if is_new and before.revision not in ("", before.stable) and before.failure is None:
+        return RolloutEnd("superseded")
+    if after.failure is not None and (is_new or before.failure is None):
+        return RolloutEnd("rolled_back", after.failure.reason)
+    return RolloutEnd("complete") if after.stable not in ("", before.stable) else None
 
 
 def timestamp(now: datetime) -> str:

@@ -10,6 +10,7 @@ from octavo_api.names import Reason
 from octavo_operator.health import Parts, health_app
 from octavo_operator.metrics import Metrics
 from octavo_operator.observed import GatewayKey, Key, ObjectKey
+from octavo_operator.rollout_record import RolloutEnd
 from octavo_operator.two_watches import TwoWatches
 from octavo_operator.work_queue import WorkQueue
 
@@ -88,9 +89,8 @@ def test_what_is_now_is_read_when_it_is_asked_for() -> None:
 
 def test_rollouts_are_counted_by_their_end_and_rollbacks_by_their_reason() -> None:
     metrics = Metrics()
-    metrics.rollout_finished("complete")
-    metrics.rollout_finished("rolled_back")
-    metrics.rolled_back(Reason.GATE_FAILED)
+    metrics.rollout_ended(RolloutEnd("complete"))
+    metrics.rollout_ended(RolloutEnd("rolled_back", Reason.GATE_FAILED))
     found = samples(metrics)
     assert found['octavo_operator_rollouts_total{outcome="complete"}'] == 1
     assert found['octavo_operator_rollouts_total{outcome="rolled_back"}'] == 1
