@@ -22,6 +22,7 @@ LEASE_NAME: Final = "octavo-operator-leader"
 METRICS_API_NAME: Final = "octavo-metrics-api"
 """The Service and the Secret of our custom.metrics.k8s.io, in the operator's namespace."""
 METRICS_API_PORT: Final = 6443
+METRICS_API_PORT_NAME: Final = "metrics-api"
 
 LABEL_APP: Final = "app.kubernetes.io/name"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
