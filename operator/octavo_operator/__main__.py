@@ -24,6 +24,8 @@ from octavo_operator.hub import Hub
 from octavo_operator.hub_client import ask_hub
 from octavo_operator.lease import Lease, LeaseLost, LeaseTimes
 from octavo_operator.metrics import Metrics
+from octavo_operator.metrics_api.server import MetricsServer, metrics_server
+from octavo_operator.metrics_api.waiting import WaitingAtGateways
 from octavo_operator.observed import GatewayKey, Key
 from octavo_operator.reconcile import reconcile
 from octavo_operator.settings import Settings
@@ -46,13 +48,15 @@ async def run(settings: Settings) -> None:
     lease = _lease(election, settings)
     server = await connect(may_write=lambda: lease is None or lease.is_held)
     try:
-        await _operate(settings, server, lease, metrics)
+        await _operate(settings, server, election, lease, metrics)
     finally:
         await server.close()
         await election.close()
 
 
-async def _operate(settings: Settings, server: ApiServer, lease: Lease | None, metrics: Metrics) -> None:
+async def _operate(
+    settings: Settings, server: ApiServer, election: ApiServer, lease: Lease | None, metrics: Metrics
+) -> None:
     async def visit(key: Key) -> float | None:
         if isinstance(key, GatewayKey):
             return await reconcile_gateway(key, cluster.gateways, queue.add, settings.resync_seconds)
@@ -79,7 +83,15 @@ async def _operate(settings: Settings, server: ApiServer, lease: Lease | None, m
         informers=children.all,
         services=children.inference_services,
     )
-    parts = Parts(informers=children.all, queue=queue, watches=watches, lease=lease)
+    # A stand-by serves it too, and so may write what it needs.
+    metrics_api = _metrics_api(election, children, settings)
+    parts = Parts(
+        informers=children.all,
+        queue=queue,
+        watches=watches,
+        lease=lease,
+        unready=metrics_api.unready if metrics_api else lambda: "",
+    )
 
     async def work() -> None:
         # A child that is not in the cache yet would look as if it had to be made.
@@ -112,10 +124,19 @@ async def _operate(settings: Settings, server: ApiServer, lease: Lease | None, m
             "kopf": _watch_services(server, watches, settings.watch_namespace, stopping),
             "comparison of watches": watches.run(),
             "stop": _wait(stopping),
+            **({"metrics API": metrics_api.run()} if metrics_api else {}),
         },
         ending=_end_at_last,
         then=release,
     )
+
+
+def _metrics_api(server: ApiServer, children: Children, settings: Settings) -> MetricsServer | None:
+    if not settings.metrics_api:
+        return None
+    assert settings.operator_namespace is not None  # checked with the settings
+    waiting = WaitingAtGateways(children.gateway_pods, ask_traffic)
+    return metrics_server(server, children, waiting, settings.operator_namespace)
 
 
 def _end_at_last() -> None:

@@ -5,6 +5,7 @@ Liveness is progress: that the event loop answers proves little; a watch or a wo
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -37,6 +38,8 @@ class Parts:
     queue: WorkQueue[Key]
     watches: TwoWatches
     lease: Lease | None = None
+    unready: Callable[[], str] = lambda: ""
+    """Why nobody is to be sent here yet, though the caches are filled; empty: nothing is in the way."""
 
 
 def troubles(parts: Parts) -> list[str]:
@@ -67,7 +70,8 @@ def health_app(parts: Parts, metrics: Metrics) -> web.Application:
     async def readyz(_: web.Request) -> web.Response:
         # Of a stand-by too: it could take over at once.
         is_synced = all(informer.synced.is_set() for informer in parts.informers)
-        return web.Response(text="ok" if is_synced else "listing", status=200 if is_synced else 503)
+        reason = parts.unready() if is_synced else "listing"
+        return web.Response(text=reason or "ok", status=503 if reason else 200)
 
     async def metrics_page(_: web.Request) -> web.Response:
         return web.Response(body=metrics.page(), headers={"Content-Type": CONTENT_TYPE_LATEST})

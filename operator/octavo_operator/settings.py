@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from octavo_api.names import OPERATOR_HEALTH_PORT, OPERATOR_NAME
+from octavo_api.names import METRICS_API_PORT, OPERATOR_HEALTH_PORT, OPERATOR_NAME
 from octavo_operator.lease import LeaseTimes
 from octavo_operator.observed import GatewayDefaults, OperatorDefaults
 
@@ -26,6 +26,7 @@ class Settings:
     """None: the services of all namespaces."""
     pod_name: str = OPERATOR_NAME
     """Tells the replicas apart, in the Lease and in logs."""
+    metrics_api: bool = False
     health_port: int = OPERATOR_HEALTH_PORT
     num_workers: int = 8
     resync_seconds: float = 300.0
@@ -69,6 +70,10 @@ class Settings:
             parser.error(
                 f"--prometheus-url {given.prometheus_url!r}: write a URL such as http://prometheus.monitoring:9090"
             )
+        if given.metrics_api and not given.operator_namespace:
+            parser.error(
+                "--metrics-api needs --operator-namespace (OCTAVO_NAMESPACE): its Service and Secret are there"
+            )
         return Settings(
             engine_image=given.engine_image,
             model_root=given.model_root or None,
@@ -84,6 +89,7 @@ class Settings:
             lease_seconds=given.lease_seconds,
             watch_namespace=given.watch_namespace or None,
             pod_name=environment.get("HOSTNAME") or OPERATOR_NAME,
+            metrics_api=given.metrics_api,
             health_port=given.health_port,
             num_workers=given.num_workers,
             resync_seconds=given.resync_seconds,
@@ -113,6 +119,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     _add_gateway(parser, environment)
     _add_namespaces(parser, environment)
+    _add_metrics_api(parser, environment)
     add("--health-port", type=int, default=int(environment.get("OCTAVO_HEALTH_PORT", OPERATOR_HEALTH_PORT)))
     add("--num-workers", type=int, default=8, help="services that are reconciled at once")
     add("--resync-seconds", type=float, default=300.0, help="longest time between two looks at a service")
@@ -143,6 +150,24 @@ def _add_namespaces(parser: argparse.ArgumentParser, environment: Mapping[str, s
         default=environment.get("OCTAVO_WATCH_NAMESPACE"),
         help="serve the InferenceServices of this namespace alone; without it those of all namespaces",
     )
+
+
+def _add_metrics_api(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
+    parser.add_argument(
+        "--metrics-api",
+        type=_switch,
+        nargs="?",
+        const=True,
+        default=environment.get("OCTAVO_METRICS_API") or False,
+        metavar="true|false",
+        help=f"serve custom.metrics.k8s.io for HorizontalPodAutoscalers on port {METRICS_API_PORT}",
+    )
+
+
+def _switch(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r}: write true or false")
+    return text == "true"
 
 
 def _add_gateway(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:

@@ -26,11 +26,15 @@ class Cache(Protocol):
 class AskEngines(Protocol):
     async def gauges(self, pods: Iterable[EnginePodAddress]) -> Mapping[EnginePodAddress, Gauges]: ...
 
+    async def close(self) -> None: ...
+
 
 class WaitingOfGateways(Protocol):
     async def __call__(self, namespace: str) -> Mapping[str, int] | None:
         """Requests that wait at the namespace's gateways, by service; None where one of them did not say."""
         ...
+
+    async def close(self) -> None: ...
 
 
 class WaitingUnknown(Exception):
@@ -45,6 +49,10 @@ class Figures:
         self._services = services
         self._engines = engines
         self._waiting = waiting
+
+    async def close(self) -> None:
+        await self._engines.close()
+        await self._waiting.close()
 
     def selected(self, namespace: str, selector: Selector) -> tuple[Manifest, ...]:
         """Pods of InferenceServices; there are no others as far as this API goes."""

@@ -6,17 +6,30 @@ import ssl
 from datetime import UTC, datetime
 from typing import Final
 
-from octavo_api.api_server import ApiError
+from octavo_api.api_server import ApiError, ApiServer
+from octavo_api.names import METRICS_API_PORT
+from octavo_operator.children import Children
 from octavo_operator.metrics_api.app import metrics_app
 from octavo_operator.metrics_api.credentials import CredentialKeeper, Credentials, NotRegistered
-from octavo_operator.metrics_api.figures import Figures
+from octavo_operator.metrics_api.figures import Figures, WaitingOfGateways
 from octavo_operator.metrics_api.front_proxy import NoFrontProxy
 from octavo_operator.metrics_api.listener import Listener, server_context
+from octavo_operator.metrics_api.scrape import Scraper
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS: Final = 30.0
 TRY_AGAIN_SECONDS: Final = 2.0
+
+
+def metrics_server(
+    server: ApiServer, children: Children, waiting: WaitingOfGateways, operator_namespace: str
+) -> "MetricsServer":
+    figures = Figures(
+        pods=children.pods, services=children.inference_services, engines=Scraper(), waiting=waiting
+    )
+    keeper = CredentialKeeper(server, operator_namespace)
+    return MetricsServer(keeper, figures, Listener(METRICS_API_PORT))
 
 
 class MetricsServer:
@@ -27,11 +40,11 @@ class MetricsServer:
         self._figures = figures
         self._listener = listener
         self._credentials: Credentials | None = None
-        self._told = ""
+        self._trouble = "it starts"
 
-    @property
-    def is_listening(self) -> bool:
-        return self._credentials is not None
+    def unready(self) -> str:
+        """Why it does not listen yet; empty once it does. Kubernetes sends nobody here before."""
+        return "" if self._credentials else f"the metrics API does not listen yet: {self._trouble}"
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -43,6 +56,7 @@ class MetricsServer:
         finally:
             self._credentials = None
             await self._listener.close()
+            await self._figures.close()
 
     async def _look(self) -> str:
         """What is in the way, empty when nothing is."""
@@ -70,6 +84,6 @@ class MetricsServer:
         return ""
 
     def _tell(self, trouble: str) -> None:
-        if trouble and trouble != self._told:
+        if trouble and trouble != self._trouble:
             log.error("metrics API: %s", trouble)
-        self._told = trouble
+        self._trouble = trouble
