@@ -72,7 +72,7 @@ class Settings:
             )
         if given.metrics_api and not given.operator_namespace:
             parser.error(
-                "--metrics-api needs --operator-namespace (OCTAVO_NAMESPACE): its Service and Secret are there"
+                "--metrics-api needs --operator-namespace (OCTAVO_NAMESPACE); its Secret is kept there"
             )
         return Settings(
             engine_image=given.engine_image,

@@ -1,5 +1,6 @@
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -20,10 +21,10 @@ def health_parts(children: Children, queue: WorkQueue[ObjectKey], lease: Lease |
 
 
 async def answers(
-    children: Children, queue: WorkQueue[ObjectKey], lease: Lease | None = None
+    children: Children, queue: WorkQueue[ObjectKey], lease: Lease | None = None, unready: str = ""
 ) -> dict[str, tuple[int, str]]:
-    app = health_app(health_parts(children, queue, lease), Metrics())
-    async with TestClient(TestServer(app)) as client:
+    asked = replace(health_parts(children, queue, lease), unready=lambda: unready)
+    async with TestClient(TestServer(health_app(asked, Metrics()))) as client:
         made = {}
         for path in ("/healthz", "/readyz"):
             response = await client.get(path)
@@ -45,6 +46,16 @@ async def test_it_is_alive_before_the_caches_are_filled_and_ready_after() -> Non
     for informer in children.all:
         informer.synced.set()
     assert (await answers(children, queue))["/readyz"] == (200, "ok")
+
+
+async def test_a_part_that_is_not_ready_says_why() -> None:
+    children, queue = parts()
+    for informer in children.all:
+        informer.synced.set()
+    assert await answers(children, queue, unready="no port yet") == {
+        "/healthz": (200, "ok"),
+        "/readyz": (503, "no port yet"),
+    }
 
 
 async def test_a_watch_that_stands_still_is_no_life() -> None:

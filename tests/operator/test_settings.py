@@ -33,9 +33,18 @@ def test_the_environment_is_enough() -> None:
 
 def test_empty_variables_are_absent_ones() -> None:
     optional = ("MODEL_ROOT", "HUB_ENDPOINT", "PROMETHEUS_URL", "GATEWAY_REPLICAS", "GATEWAY_TLS_SECRET")
-    optional += ("NAMESPACE", "WATCH_NAMESPACE", "LEASE_SECONDS")
+    optional += ("NAMESPACE", "WATCH_NAMESPACE", "LEASE_SECONDS", "METRICS_API")
     environment = IMAGES | {f"OCTAVO_{name}": "" for name in optional}
     assert Settings.read([], environment) == Settings(engine_image="e", gateway=GatewayDefaults(image="g"))
+
+
+def test_the_metrics_api_is_switched_on_by_a_word() -> None:
+    here = IMAGES | {"OCTAVO_NAMESPACE": "octavo-system"}
+    assert not Settings.read([], here).metrics_api
+    assert Settings.read([], here | {"OCTAVO_METRICS_API": "true"}).metrics_api
+    assert not Settings.read([], here | {"OCTAVO_METRICS_API": "false"}).metrics_api
+    assert Settings.read(["--metrics-api"], here).metrics_api
+    assert not Settings.read(["--metrics-api", "false"], here | {"OCTAVO_METRICS_API": "true"}).metrics_api
 
 
 def test_a_flag_wins_over_its_variable() -> None:
@@ -51,6 +60,8 @@ def test_a_flag_wins_over_its_variable() -> None:
         (["--engine-image", "e", "--gateway-image", "g", "--gateway-replicas", "0"], "1 or more"),
         (["--engine-image", "e", "--gateway-image", "g", "--prometheus-url", "prometheus:9090"], "http://"),
         (["--engine-image", "e", "--gateway-image", "g", "--lease-seconds", "1"], "3 or more"),
+        (["--engine-image", "e", "--gateway-image", "g", "--metrics-api"], "OCTAVO_NAMESPACE"),
+        (["--engine-image", "e", "--gateway-image", "g", "--metrics-api", "yes"], "write true or false"),
     ],
 )
 def test_what_is_missing_or_wrong_is_said_in_a_sentence(

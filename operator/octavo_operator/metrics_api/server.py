@@ -46,13 +46,15 @@ class MetricsServer:
         """Why it does not listen yet; empty once it does. Kubernetes sends nobody here before."""
         return "" if self._credentials else f"the metrics API does not listen yet: {self._trouble}"
 
-    async def run(self) -> None:
+    async def run(
+        self, *, look_every: float = LOOK_EVERY_SECONDS, try_again_after: float = TRY_AGAIN_SECONDS
+    ) -> None:
         """Until cancelled."""
         try:
             while True:
                 trouble = await self._look()
                 self._tell(trouble)
-                await asyncio.sleep(TRY_AGAIN_SECONDS if trouble else LOOK_EVERY_SECONDS)
+                await asyncio.sleep(try_again_after if trouble else look_every)
         finally:
             self._credentials = None
             await self._listener.close()
