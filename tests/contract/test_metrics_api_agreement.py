@@ -148,4 +148,6 @@ def test_the_adapters_rules_ask_for_the_gateways_gauge_by_its_name_and_label() -
     gauge = 'octavo_gateway_waiting_requests{reason="parked",service="demo"} 2.0'
     assert gauge in metrics.page().decode()
     query = adapter_rules()[names.METRIC_HPA_WAITING]["metricsQuery"]
-    assert 'label_replace(octavo_gateway_waiting_requests, "octavo_service", "$1", "service", "(.+)")' in query
+    assert (
+        'label_replace(octavo_gateway_waiting_requests, "octavo_service", "$1", "service", "(.+)")' in query
+    )

@@ -32,16 +32,19 @@ class FakeRegistration:
         self._put(CONFIG_MAP, {"metadata": {}, "data": data})
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
-        await asyncio.sleep(0)
-        return self.objects.get(resource.path(namespace, name))
+        found = self.objects.get(resource.path(namespace, name))
+        await asyncio.sleep(0)  # others look and write meanwhile
+        return found
 
     async def request(self, method: str, path: str) -> Manifest:
+        found = self.objects.get(path)
         await asyncio.sleep(0)
-        if path not in self.objects:
+        if found is None:
             raise ApiError(404, "NotFound", path)
-        return self.objects[path]
+        return found
 
     async def create(self, resource: Resource, namespace: str, manifest: Manifest) -> Manifest:
+        await asyncio.sleep(0)
         self._meanwhile()
         path = resource.path(namespace, manifest["metadata"]["name"])
         if path in self.objects:
@@ -50,6 +53,7 @@ class FakeRegistration:
         return self._put(path, manifest)
 
     async def merge(self, path: str, manifest: Manifest, *, field_manager: str) -> Manifest:
+        await asyncio.sleep(0)
         self._meanwhile()
         before = self.objects.get(path)
         if before is None:

@@ -54,6 +54,8 @@ def metrics_app(figures: Figures, front_proxy: FrontProxy) -> web.Application:
     app = web.Application(middlewares=[only_the_front_proxy, errors_are_statuses])
     app.router.add_get("/apis", _says(documents.group_list()))
     app.router.add_get(f"/apis/{documents.GROUP}", _says(documents.group()))
+    app.router.add_get("/openapi/v2", _says(documents.openapi_v2()))
+    app.router.add_get("/openapi/v3", _says(documents.openapi_v3()))
     root = f"/apis/{documents.GROUP_VERSION}"
     app.router.add_get(root, _says(documents.resource_list()))
     app.router.add_get(f"{root}/namespaces/{{namespace}}/pods/{{name}}/{{metric}}", values)

@@ -64,6 +64,15 @@ class CredentialKeeper:
 
     async def register(self, serving: ServingCertificate, now: datetime) -> None:
         """Has the API server trust the certificate's CA. Raises ApiError and NotRegistered."""
+        try:
+            await self._register(serving, now)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            # Written between the look and the write, probably by another replica and to the same end.
+            await self._register(serving, now)
+
+    async def _register(self, serving: ServingCertificate, now: datetime) -> None:
         path = API_SERVICES.path(None, API_SERVICE_NAME)
         try:
             found = await self._server.request("GET", path)

@@ -55,6 +55,16 @@ def resource_list() -> dict[str, Any]:
     }
 
 
+def openapi_v2() -> dict[str, Any]:
+    """Nothing, in the words of OpenAPI: without an answer the API server asks, and complains, for ever."""
+    return {"swagger": "2.0", "info": {"title": GROUP, "version": VERSION}, "paths": {}}
+
+
+def openapi_v3() -> dict[str, Any]:
+    """The list of documents, of which there are none."""
+    return {"paths": {}}
+
+
 def value_list(metric: str, samples: Iterable[Sample]) -> dict[str, Any]:
     return {
         "kind": "MetricValueList",

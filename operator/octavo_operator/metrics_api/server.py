@@ -18,7 +18,9 @@ from octavo_operator.metrics_api.scrape import Scraper
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_SECONDS: Final = 30.0
+LOOK_EVERY_SECONDS: Final = 10.0
+"""For so long replicas may differ. A discovery that meets the wrong one stays stale for a minute in the API
+server, and with it the deletion of namespaces."""
 TRY_AGAIN_SECONDS: Final = 2.0
 
 

@@ -121,6 +121,11 @@ async def test_discovery_names_the_metrics_and_offers_nothing_but_get(api: Api) 
     }
 
 
+async def test_the_api_server_learns_that_there_is_no_schema(api: Api) -> None:
+    assert (await api.get("/openapi/v2"))[1]["paths"] == {}
+    assert await api.get("/openapi/v3") == (200, {"paths": {}})
+
+
 async def test_the_pods_of_a_service_have_values_as_soon_as_they_serve(api: Api) -> None:
     selector = "labelSelector=serving.octavo.dev%2Fservice%3Ddemo"
     assert await values(api, f"*/{KV}?{selector}") == {"a": "700m", "b": "700m"}

@@ -79,6 +79,13 @@ async def test_the_api_service_is_told_the_ca_once() -> None:
     assert server.writes == [f"merge {API_SERVICE}"]
 
 
+async def test_two_replicas_that_register_together_write_once() -> None:
+    server, serving = FakeRegistration(), make("octavo-system", NOW)
+    await asyncio.gather(*(keeper(server).register(serving, NOW) for _ in range(2)))
+    assert server.bundle == serving.ca
+    assert server.writes == [f"merge {API_SERVICE}"]
+
+
 async def test_a_renewed_ca_is_trusted_beside_the_former() -> None:
     server, former = FakeRegistration(), make("octavo-system", NOW)
     await keeper(server).register(former, NOW)

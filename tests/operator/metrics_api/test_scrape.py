@@ -58,7 +58,7 @@ async def test_pods_are_asked_once_a_second_whoever_asks() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [503, 302, "not metrics", "vllm:num_requests_waiting{\n", 3.0, "x" * (MAX_BYTES + 1)]
+    "page", [503, 302, "not metrics", "vllm:num_requests_waiting{\n", 3.0, f"{PAGE}# {'x' * MAX_BYTES}"]
 )
 async def test_one_bad_pod_harms_no_other(page: str | int | float) -> None:
     async with engines({"127.0.0.1": PAGE, "127.0.0.2": page}) as (scraper, _):
