@@ -78,6 +78,18 @@ class Histogram:
             so_far += count
         return None
 
+    def num_above(self, seconds: float) -> float:
+        """How many took longer, with a bucket's share where `seconds` lies within one; of the last bucket,
+        which has no end, none.
+        """
+        number = 0.0
+        for low, high, count in self.buckets:
+            if seconds <= low:
+                number += count
+            elif seconds < high < math.inf:
+                number += count * (high - seconds) / (high - low)
+        return number
+
     def _counts(self) -> dict[tuple[float, float], int]:
         return {(low, high): count for low, high, count in self.buckets}
 

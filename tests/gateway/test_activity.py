@@ -28,6 +28,7 @@ def test_a_service_is_not_idle_while_a_request_is_open_however_long() -> None:
     with activity.open("demo"):
         with activity.open("demo"):
             clock.now += 1000.0
+        clock.now += 1000.0
         assert activity.idle_seconds("demo") == 0.0
     clock.now += 7.0
     assert activity.idle_seconds("demo") == 7.0
@@ -39,7 +40,10 @@ def test_a_service_that_went_with_a_request_open_is_forgotten_once_it_ended() ->
     activity.meet(["demo"])
     with activity.open("demo"):
         activity.meet([])
+        clock.now += 5.0
+        assert activity.idle_seconds("demo") == 0.0
     activity.meet([])
     clock.now += 50.0
     activity.meet(["demo"])
-    assert activity.idle_seconds("demo") == 0.0
+    clock.now += 3.0
+    assert activity.idle_seconds("demo") == 3.0

@@ -95,6 +95,14 @@ async def test_a_stream_that_went_on_elsewhere_broke_once_unless_its_replica_had
     assert gateway.recorder.blame() == {"new": (1 + errors, errors)}
 
 
+async def test_that_one_replica_had_to_leave_excuses_no_other_that_breaks_after_it() -> None:
+    leaving = MockEngine(faults=[Fault(kind="failed", after=4)])
+    broken = MockEngine(faults=[Fault(kind="reset", after=0)], has_comments=False)
+    async with in_front_of(leaving, broken, MockEngine(), revisions=("new",) * 3) as gateway:
+        assert text_of(await streamed(gateway, STREAM)) == WHOLE
+    assert gateway.recorder.blame() == {"new": (2, 1)}
+
+
 @pytest.mark.parametrize(("kind", "blamed"), [("reset", "new"), ("failed", "")])
 async def test_a_stream_that_could_not_go_on_is_one_error_of_the_revision_on_which_it_broke(
     kind: FaultKind, blamed: str

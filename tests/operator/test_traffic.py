@@ -67,6 +67,7 @@ QUANTILES = [
     ([Bucket(0.0, 1.0, 95), Bucket(1.0, 2.0, 5)], Percentile(seconds=1.0)),
     ([Bucket(0.0, 1.0, 90), Bucket(1.0, 2.0, 10)], Percentile(seconds=1.5)),
     ([Bucket(0.0, 1.0, 90), Bucket(4.0, 8.0, 10)], Percentile(seconds=6.0)),
+    ([Bucket(0.0, 1.0, 95), Bucket(4.0, 8.0, 5)], Percentile(seconds=1.0)),
     ([Bucket(0.0, 1.0, 90), Bucket(2.0, math.inf, 10)], Percentile(seconds=2.0, is_at_least=True)),
     ([Bucket(2.0, math.inf, 1)], Percentile(seconds=2.0, is_at_least=True)),
     ([Bucket(1.0, 2.0, 1)], Percentile(seconds=1.95)),
@@ -91,6 +92,16 @@ def test_a_percentile_is_off_by_a_tenth_at_most(seconds: list[float]) -> None:
     exact = sorted(seconds)[math.ceil(0.95 * len(seconds)) - 1]
     assert found is not None
     assert exact / 1.11 <= found.seconds <= exact * 1.11
+
+
+NUM_ABOVE = [(0.0, 30), (1.0, 30), (1.5, 25), (2.0, 20), (3.0, 20), (4.0, 20), (4.1, 0), (9.0, 0)]
+
+
+@pytest.mark.parametrize(("seconds", "number"), NUM_ABOVE)
+def test_a_bucket_counts_by_its_share_and_one_without_end_only_as_a_whole(
+    seconds: float, number: int
+) -> None:
+    assert Histogram((Bucket(1.0, 2.0, 10), Bucket(4.0, math.inf, 20))).num_above(seconds) == number
 
 
 @given(SECONDS, SECONDS)
