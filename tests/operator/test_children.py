@@ -1,12 +1,14 @@
 """Which key a change in the cluster leads to."""
 
 import asyncio
+from collections.abc import Mapping
 
+import pytest
 from fake_cluster import FakeApiServer
 
 from octavo_api.api_server import DEPLOYMENTS, INFERENCE_SERVICES, JOBS, PODS, ROLES, SERVICES, Resource
 from octavo_operator.children import Children
-from octavo_operator.observed import GatewayKey, Key, ObjectKey
+from octavo_operator.observed import GatewayKey, Key, Manifest, ObjectKey
 
 OURS = {"app.kubernetes.io/managed-by": "octavo-operator"}
 GATEWAYS = OURS | {"app.kubernetes.io/name": "octavo-gateway"}
@@ -48,3 +50,39 @@ async def test_a_service_leads_to_the_gateway_that_it_shares_whatever_its_labels
 async def test_what_is_not_ours_leads_nowhere() -> None:
     assert await keys_of(DEPLOYMENTS, {"app.kubernetes.io/name": "octavo-gateway"}) == set()
     assert await keys_of(SERVICES, OURS) == set()
+
+
+class RecordingApiServer(FakeApiServer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.namespaces: list[str | None] = []
+
+    async def list_page(
+        self, resource: Resource, namespace: str | None, query: Mapping[str, str]
+    ) -> Manifest:
+        self.namespaces.append(namespace)
+        return await super().list_page(resource, namespace, query)
+
+
+@pytest.mark.parametrize("namespace", ["team", None])
+async def test_an_operator_of_one_namespace_asks_for_that_one_alone(namespace: str | None) -> None:
+    server = RecordingApiServer()
+    children = Children(server, lambda _: None, namespace=namespace)
+    running = asyncio.create_task(children.run())
+    await children.synced()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert len(server.namespaces) == len(children.all)
+    assert set(server.namespaces) == {namespace}
+
+
+async def test_every_change_of_a_service_is_told_to_who_compares_watches() -> None:
+    server, told = FakeApiServer(), list[ObjectKey]()
+    children = Children(server, lambda _: None, on_service=told.append)
+    metadata = {"namespace": "team", "name": "demo", "labels": {}}
+    server.put(INFERENCE_SERVICES.path("team", "demo"), {"kind": "InferenceService", "metadata": metadata})
+    running = asyncio.create_task(children.run())
+    await children.synced()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert told == [ObjectKey("team", "demo")]
