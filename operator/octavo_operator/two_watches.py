@@ -21,9 +21,13 @@ PATIENCE = 10.0
 
 @dataclass(slots=True)
 class Awaited:
+    """What kopf has not told of one service."""
+
     version: int
     since: float
-    is_visited: bool = False
+    latest: int
+    visit_at: float | None
+    """None: the latest is visited."""
 
 
 class TwoWatches:
@@ -59,7 +63,17 @@ class TwoWatches:
         if live is None:
             self._forget(key)
         elif (version := _version(live)) > self._told.get(key, 0):
-            self._awaited.setdefault(key, Awaited(version, self._clock()))
+            self._await(key, version, self._clock())
+
+    def _await(self, key: ObjectKey, version: int, now: float) -> None:
+        awaited = self._awaited.get(key)
+        if awaited is None:
+            self._awaited[key] = Awaited(version, now, latest=version, visit_at=now + PATIENCE)
+        elif version > awaited.latest:
+            awaited.latest = version
+            if awaited.visit_at is None:
+                # It has proved slow: it is waited for no longer.
+                awaited.visit_at = now
 
     def behind(self) -> float:
         """Seconds since which kopf has owed us something; 0 when it owes nothing."""
@@ -80,8 +94,8 @@ class TwoWatches:
     def help_out(self) -> None:
         now = self._clock()
         for key, awaited in self._awaited.items():
-            if not awaited.is_visited and now - awaited.since > PATIENCE:
-                awaited.is_visited = True
+            if awaited.visit_at is not None and now >= awaited.visit_at:
+                awaited.visit_at = None
                 log.warning("kopf's watch of %s is behind: %s is visited without it", PLURAL, key)
                 self._visit(key)
 

@@ -57,7 +57,7 @@ def test_two_watches_that_agree_owe_each_other_nothing(first: str) -> None:
     assert it.visited == [KEY] * 3
 
 
-def test_what_kopf_does_not_tell_is_visited_without_it_once() -> None:
+def test_what_kopf_does_not_tell_is_visited_without_it_once_a_change() -> None:
     it = Watched()
     it.watches.kopf_tells(KEY, 5)
     it.informer_tells(6)
@@ -70,6 +70,9 @@ def test_what_kopf_does_not_tell_is_visited_without_it_once() -> None:
         it.watches.help_out()
     assert it.visited == [KEY, KEY]
     assert it.watches.behind() == 11.0
+    it.informer_tells(8)
+    it.watches.help_out()
+    assert it.visited == [KEY, KEY, KEY]
 
 
 def test_it_is_behind_until_it_has_told_all() -> None:
