@@ -61,6 +61,9 @@ PODS = Resource("v1", "Pod", "pods")
 SECRETS = Resource("v1", "Secret", "secrets")
 POD_EVENTS = Resource("v1", "Event", "events")
 """The same events as EVENTS, in the form whose object can be selected by its fields."""
+POD_AUTOSCALERS = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+SCALED_OBJECTS = Resource("keda.sh/v1alpha1", "ScaledObject", "scaledobjects")
+"""KEDA's; the cluster may not serve it."""
 EVENTS = Resource("events.k8s.io/v1", "Event", "events")
 JOBS = Resource("batch/v1", "Job", "jobs")
 DISRUPTION_BUDGETS = Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
@@ -143,6 +146,16 @@ class ApiServer:
             if error.status == 404:
                 return None
             raise
+
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the cluster knows the kind."""
+        try:
+            found = await self.request("GET", f"/apis/{resource.api_version}")
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return any(item["name"] == resource.plural for item in found["resources"])
 
     async def list_page(
         self, resource: Resource, namespace: str | None, query: Mapping[str, str]

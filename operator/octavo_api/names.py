@@ -218,6 +218,7 @@ class Reason(StrEnum):
     SCALING_ACTIVE = "ScalingActive"
     METRICS_UNAVAILABLE = "MetricsUnavailable"
     MISSING_METRICS_API = "MissingMetricsAPI"
+    SCALING_FAILED = "ScalingFailed"
     LIMITED_BY_MAXIMUM = "LimitedByMaximum"
     AUTOSCALER_STARTING = "AutoscalerStarting"
     KEDA_NOT_INSTALLED = "KEDANotInstalled"

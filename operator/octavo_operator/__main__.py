@@ -99,7 +99,9 @@ async def _operate(
         if lease is not None:
             await lease.acquired.wait()
         log.info("reconciling")
-        await queue.run(settings.num_workers)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(queue.run(settings.num_workers))
+            group.create_task(cluster.autoscalers.watch_sleepers(queue.add))
 
     async def elect() -> None:
         # Who could not act yet does not stand for election.

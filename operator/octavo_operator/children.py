@@ -11,6 +11,7 @@ from octavo_api.api_server import (
     DISRUPTION_BUDGETS,
     INFERENCE_SERVICES,
     JOBS,
+    POD_AUTOSCALERS,
     PODS,
     ROLE_BINDINGS,
     ROLES,
@@ -78,6 +79,7 @@ class Children:
         self.deployments = informer(DEPLOYMENTS, OURS, trim.deployment)
         self.services = informer(SERVICES, OURS, trim.child)
         self.budgets = informer(DISRUPTION_BUDGETS, OURS, trim.child)
+        self.pod_autoscalers = informer(POD_AUTOSCALERS, OURS, trim.whole)
         self.pods = informer(PODS, LABEL_SERVICE, trim.pod)
         self.jobs = informer(JOBS, OURS, trim.whole)
         self.preflight_pods = Informer(
@@ -110,7 +112,7 @@ class Children:
             on_change=tell_gateway,
             namespace=namespace,
         )
-        own = (self.pods, self.jobs, self.preflight_pods)
+        own = (self.pods, self.pod_autoscalers, self.jobs, self.preflight_pods)
         self.all = (*self.of_gateway, *own, self.gateway_pods, self.inference_services)
 
     async def run(self) -> None:

@@ -35,27 +35,22 @@ from octavo_api.names import (
 from octavo_api.service_status import ServiceStatus
 from octavo_api.spec import InferenceService
 from octavo_operator.attempts import Attempts, Outcome
+from octavo_operator.autoscalers import Autoscalers
 from octavo_operator.children import Children
+from octavo_operator.engine_deployment import EngineDeployment
+from octavo_operator.engine_pod import EnginePod
 from octavo_operator.events import Event, event_manifest
+from octavo_operator.gateway_client import AskTraffic
 from octavo_operator.gateway_reports import GatewayPod, GatewayReport, running_gateways
 from octavo_operator.gateways import Gateways
 from octavo_operator.hub import Hub, SecretMissing
-from octavo_operator.observed import (
-    EngineDeployment,
-    EnginePod,
-    Manifest,
-    ObjectKey,
-    Observed,
-    OperatorDefaults,
-    Resolution,
-    Resolved,
-)
+from octavo_operator.observed import Manifest, ObjectKey, Observed, OperatorDefaults, Resolution, Resolved
 from octavo_operator.ownership import Ownership, ownership
 from octavo_operator.plan import Plan
 from octavo_operator.preflight_seen import PreflightSeen
 from octavo_operator.render.gateway_token import token_secret_name
 from octavo_operator.revision import existing
-from octavo_operator.rollout_watch import AskTraffic, RolloutWatch
+from octavo_operator.rollout_watch import RolloutWatch
 from octavo_operator.writer import Writer, title
 
 log = logging.getLogger(__name__)
@@ -87,6 +82,7 @@ class Cluster:
         self._defaults = defaults
         self._writer = Writer(server, children)
         self._rollouts = RolloutWatch(server, children, ask_traffic)
+        self.autoscalers = Autoscalers(server, children, ask_traffic, clock=clock)
         self.gateways = Gateways(children, self._writer, defaults.gateway)
 
     async def observe(self, key: ObjectKey, now: datetime, *, fresh: bool = False) -> Observed:
@@ -98,6 +94,7 @@ class Cluster:
         if raw is None:
             self._tokens_seen.pop(key, None)
             self._rollouts.forget(key)
+            self.autoscalers.forget(key)
             return Observed(key=key, exists=False)
         service, invalid = _parse(raw)
         metadata = raw["metadata"]
@@ -141,6 +138,7 @@ class Cluster:
                 None if service is None else await self._rollouts.window(key, service, status.rollout, now)
             ),
             nodes_are_coming=await self._rollouts.nodes_are_coming(key, engine_pods),
+            autoscaler=await self.autoscalers.observe(key, raw, service),
             defaults=self._defaults,
         )
 
@@ -192,6 +190,8 @@ class Cluster:
         for item in todo.marks:
             marks = writer.annotate(key.namespace, item.pod, item.annotations)
             await attempts.make(f"Pod {item.pod.name}", marks)
+        for manifest in todo.autoscaler.remove:
+            await attempts.make(title(manifest), writer.remove(manifest))
         for manifest in todo.apply:
             await attempts.make(title(manifest), writer.apply(manifest, whose))
         for change in todo.scale:
@@ -203,6 +203,9 @@ class Cluster:
             await attempts.make(f"Deployment {deployment.name}", writer.delete(key.namespace, deployment))
         for preflight in todo.spent_preflights:
             await attempts.make(f"Job {preflight.name}", writer.delete_preflight(key.namespace, preflight))
+        if (replicas := todo.autoscaler.replicas) is not None:
+            scaling = writer.scale_service(key, observed.uid, observed.autoscaler.version, replicas)
+            await attempts.make(f"InferenceService {key.name}", scaling)
         outcome = attempts.outcome
         if outcome == Outcome():
             await self.tell(observed, todo.events)

@@ -11,7 +11,8 @@ from typing import Literal
 
 from octavo_api.names import CONTAINER_NAME, EXIT_CODES, MODEL_EXIT_CODES, Reason
 from octavo_api.service_status import LastFailure
-from octavo_operator.observed import Ended, EngineDeployment, EnginePod
+from octavo_operator.engine_deployment import EngineDeployment
+from octavo_operator.engine_pod import Ended, EnginePod
 from octavo_operator.shortage import accelerator_shortage
 
 Part = Literal["Model", "Engine"]

@@ -16,8 +16,8 @@ from octavo_api.names import (
     DELETION_COST_DRAINING,
     DELETION_COST_RELEASED,
 )
+from octavo_operator.engine_pod import EnginePod
 from octavo_operator.gateway_reports import GatewayReport
-from octavo_operator.observed import EnginePod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,8 @@ EventReason = Literal[
     "CanaryPromoted",
     "DrainStarted",
     "DrainTimedOut",
+    "ScaledToZero",
+    "WokenUp",
 ]
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import aiohttp
@@ -12,6 +12,7 @@ from octavo_operator.gateway_reports import GatewayPod, GatewayReport
 from octavo_operator.traffic import TrafficReport
 
 TIMEOUT = aiohttp.ClientTimeout(total=1.0)
+AskTraffic = Callable[[tuple[GatewayPod, ...]], Awaitable[tuple[TrafficReport, ...]]]
 _Report = TypeVar("_Report")
 
 

@@ -9,18 +9,14 @@ from datetime import datetime, timedelta
 from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
 from octavo_operator import rollout_record
+from octavo_operator.autoscaler_plan import AutoscalerPlan, plan_autoscaler
 from octavo_operator.drain import Draining, called_back, replicas, victims
 from octavo_operator.drift import holds, stamped
+from octavo_operator.engine_deployment import EngineDeployment
+from octavo_operator.engine_pod import EnginePod
 from octavo_operator.events import Event, drain_event
 from octavo_operator.gate import GateVerdict
-from octavo_operator.observed import (
-    EngineDeployment,
-    EnginePod,
-    Manifest,
-    Observed,
-    Resolving,
-    Unresolved,
-)
+from octavo_operator.observed import Manifest, Observed, Resolving, Unresolved
 from octavo_operator.preflight import POLL, PreflightView, preflights_to_delete
 from octavo_operator.preflight_seen import PreflightSeen
 from octavo_operator.render import children
@@ -67,6 +63,7 @@ class Plan:
     call_back: tuple[EnginePod, ...] = ()
     delete: tuple[EngineDeployment, ...] = ()
     spent_preflights: tuple[PreflightSeen, ...] = ()
+    autoscaler: AutoscalerPlan = field(default_factory=AutoscalerPlan)
     takes_away: bool = False
     """Something in here cannot be undone: it has to be decided on what is there, not on a late cache."""
     requeue_after: timedelta | None = None
@@ -104,7 +101,9 @@ def plan(observed: Observed, now: datetime) -> Plan:
         for item in standing
         if (engine is None or item.revision != engine.hash8) and counts[item.revision] != item.replicas
     )
+    scaler = plan_autoscaler(observed, service, now)
     rendered = children(service, engine, counts.get(goal or "", 0), observed.defaults.gateway)
+    rendered += scaler.wanted
     apply = tuple(manifest for manifest in map(stamped, rendered) if not _stands(observed, manifest))
     todo = Plan(
         revision=revision,
@@ -120,6 +119,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         scale=scale,
         call_back=called_back(observed.pods, leaving),
         delete=_spent(observed, service, standing, goal, current),
+        autoscaler=scaler,
         spent_preflights=preflights_to_delete(
             observed, revision.hash8 if revision is not None and preflight is not None else None
         ),
@@ -145,7 +145,7 @@ def _judged(
     is_lowered = any(counts[item.revision] < item.replicas for item in standing)
     return replace(
         todo,
-        takes_away=bool(todo.marks or is_lowered or todo.delete),
+        takes_away=bool(todo.marks or is_lowered or todo.delete or todo.autoscaler.replicas == 0),
         requeue_after=_requeue_after(todo, observed, service, now),
         reasons=_reasons(todo),
         events=_events(todo, service, standing, counts),
@@ -223,8 +223,9 @@ def _spent(
 def _requeue_after(
     todo: Plan, observed: Observed, service: InferenceService, now: datetime
 ) -> timedelta | None:
+    waits = [todo.autoscaler.requeue_after, until_drained(todo.leaving)]
     # What was decided is acted on once it is written.
-    waits = [until_drained(todo.leaving), timedelta(0) if todo.record != todo.current else None]
+    waits.append(timedelta(0) if todo.record != todo.current else None)
     waits.append(ASK_AGAIN if todo.unresolved is not None else None)
     waits.append(POLL if todo.preflight is not None else None)
     if todo.record is not None and not todo.is_complete:
@@ -240,6 +241,7 @@ def _reasons(todo: Plan) -> tuple[str, ...]:
         *(f"scale Deployment {item.deployment.name} to {item.replicas}" for item in todo.scale),
         *(f"call back pod {pod.name}: it is wanted again" for pod in todo.call_back),
         *(f"delete Deployment {item.name}: spec.rollout.revisionHistoryLimit" for item in todo.delete),
+        *todo.autoscaler.reasons,
     )
 
 
@@ -257,6 +259,7 @@ def _events(
 ) -> tuple[Event, ...]:
     """Each goes with a write that makes the same plan impossible, so that none is told twice."""
     events = [drain_event(item, service.drain.timeout_seconds) for item in todo.marks]
+    events += todo.autoscaler.events
     update = todo.goal or ""
     before = {item.revision: item.replicas for item in standing}
     beside = [revision for revision, count in before.items() if count > 0 and revision != update]
@@ -272,7 +275,7 @@ def _stands(observed: Observed, wanted: Manifest) -> bool:
 
 
 def _children_of(observed: Observed) -> tuple[Manifest, ...]:
-    return (*observed.others, *(item.manifest for item in observed.deployments))
+    return (*observed.others, *observed.autoscaler.own, *(item.manifest for item in observed.deployments))
 
 
 def _identity(manifest: Manifest) -> tuple[str, str]:

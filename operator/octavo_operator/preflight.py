@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from octavo_api.names import EXIT_CODES, Reason
 from octavo_operator.diagnosis import TERMINAL_EXIT_CODES, exit_finding, last_line, unstarted
-from octavo_operator.observed import Ended, EnginePod, Observed
+from octavo_operator.engine_pod import Ended, EnginePod
+from octavo_operator.observed import Observed
 from octavo_operator.preflight_seen import PreflightSeen
 from octavo_operator.render.preflight import DEADLINE_MARGIN_SECONDS, RESOURCES
 

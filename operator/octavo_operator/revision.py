@@ -14,7 +14,8 @@ from typing import Any
 
 from octavo_api.names import ANNOTATION_REVISION_INPUTS
 from octavo_api.spec import InferenceService
-from octavo_operator.observed import EngineDeployment, Manifest
+from octavo_operator.engine_deployment import EngineDeployment
+from octavo_operator.observed import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

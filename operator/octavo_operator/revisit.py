@@ -32,7 +32,7 @@ def until_rollout_moves(
     record: RolloutRecord, observed: Observed, service: InferenceService, now: datetime
 ) -> list[timedelta]:
     settling = timedelta(seconds=service.rollout.min_ready_seconds)
-    dates = [pod.ready_since + settling for pod in observed.pods if pod.ready and settling]
+    dates = [pod.ready_since + settling for pod in observed.pods if pod.ready_since is not None]
     if record.strategy == "Surge" and (due := shortage_due(observed, record)) is not None:
         dates.append(due)
     waits = [date - now for date in dates if date > now]

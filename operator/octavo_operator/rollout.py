@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from octavo_api.rollout_spec import CanaryStep
 from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
-from octavo_operator.observed import EngineDeployment, EnginePod
+from octavo_operator.engine_deployment import EngineDeployment
+from octavo_operator.engine_pod import EnginePod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +161,7 @@ def _revision_view(
         pods=len(pods),
         draining=len(pods) - len(staying),
         ready=sum(pod.ready for pod in staying),
-        settling=sum(pod.ready and pod.ready_since > settled_before for pod in staying),
+        settling=sum(pod.ready_since is not None and pod.ready_since > settled_before for pod in staying),
         serving=sum(pod.is_serving for pod in staying),
         draining_serving=sum(pod.is_serving for pod in pods) - sum(pod.is_serving for pod in staying),
         failed=failed,

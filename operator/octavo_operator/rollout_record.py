@@ -12,8 +12,9 @@ from octavo_api.names import Reason
 from octavo_api.rollout_status import EffectiveStrategy, RolloutFailure, RolloutRecord
 from octavo_api.spec import InferenceService
 from octavo_operator.diagnosis import crash_loop, diagnose
+from octavo_operator.engine_deployment import EngineDeployment
 from octavo_operator.gate import GateVerdict, gate
-from octavo_operator.observed import EngineDeployment, Observed
+from octavo_operator.observed import Observed
 from octavo_operator.preflight import PreflightView
 from octavo_operator.rollout import canary_step
 from octavo_operator.shortage import accelerator_shortage

@@ -1,6 +1,5 @@
 """What a rollout is judged by and the caches do not have: the gateways' figures, and news of new nodes."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from octavo_api.api_server import POD_EVENTS, ApiServer
@@ -8,14 +7,14 @@ from octavo_api.names import GATEWAY_NAME
 from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
 from octavo_operator.children import Children
-from octavo_operator.gateway_reports import GatewayPod, running_gateways
-from octavo_operator.observed import EnginePod, ObjectKey
+from octavo_operator.engine_pod import EnginePod
+from octavo_operator.gateway_client import AskTraffic
+from octavo_operator.gateway_reports import running_gateways
+from octavo_operator.observed import ObjectKey
 from octavo_operator.rollout import canary_step
 from octavo_operator.shortage import accelerator_shortage
-from octavo_operator.traffic import TrafficReport, Window
+from octavo_operator.traffic import Window
 from octavo_operator.windows import Windows
-
-AskTraffic = Callable[[tuple[GatewayPod, ...]], Awaitable[tuple[TrafficReport, ...]]]
 
 NODES_ARE_COMING = frozenset({"TriggeredScaleUp", "Nominated"})
 """Reasons of events about a pod: the cluster autoscaler's, and Karpenter's."""

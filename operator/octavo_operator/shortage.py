@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from octavo_operator.observed import EnginePod
+from octavo_operator.engine_pod import EnginePod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,9 @@ from octavo_api.rollout_status import RolloutFailure, RolloutRecord
 from octavo_api.spec import InferenceService
 from octavo_operator.diagnosis import Finding, diagnose
 from octavo_operator.drain import Draining
+from octavo_operator.engine_deployment import EngineDeployment
 from octavo_operator.gateway_status import gateway_ready
-from octavo_operator.observed import EngineDeployment, Observed, Refusal, Resolving, Unresolved
+from octavo_operator.observed import Observed, Refusal, Resolving, Unresolved
 from octavo_operator.plan import Plan
 from octavo_operator.preflight import PreflightView
 from octavo_operator.rollout_texts import canary_text

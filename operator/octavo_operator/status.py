@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from octavo_api.names import LABEL_SERVICE, ConditionType, Reason
 from octavo_api.service_status import Condition, RevisionStatus, ServiceStatus
+from octavo_operator.autoscaling import autoscaling_verdicts
 from octavo_operator.conditions import verdicts_of
 from octavo_operator.diagnosis import last_failure
 from octavo_operator.observed import Observed, Refusal
@@ -41,10 +42,11 @@ def status_of(observed: Observed, todo: Plan, refusals: tuple[Refusal, ...], now
         model_commit=situation.commit or "",
         last_failure=last_failure(observed.pods) or observed.status.last_failure,
         rollout=todo.record,
-        autoscaler=observed.status.autoscaler,
-        start_seconds=observed.status.start_seconds,
+        autoscaler=todo.autoscaler.kind,
+        start_seconds=todo.autoscaler.start_seconds,
     )
-    return _with_conditions(status, verdicts_of(situation), observed, now)
+    verdicts = verdicts_of(situation) | autoscaling_verdicts(observed, refusals, now)
+    return _with_conditions(status, verdicts, observed, now)
 
 
 def _revisions(at: Situation, todo: Plan) -> tuple[RevisionStatus, ...]:

@@ -6,7 +6,8 @@ from octavo_api.model_source import FileModel
 from octavo_api.names import Reason
 from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
-from octavo_operator.observed import EngineDeployment, Observed, Resolved, Resolving, Unresolved
+from octavo_operator.engine_deployment import EngineDeployment
+from octavo_operator.observed import Observed, Resolved, Resolving, Unresolved
 from octavo_operator.preflight import PreflightView, preflight_wanted
 from octavo_operator.render.pod import pod_template
 from octavo_operator.revision import Revision, existing, inputs_of

@@ -2,11 +2,21 @@
 
 from collections.abc import Callable, Mapping
 
-from octavo_api.api_server import DEPLOYMENTS, JOBS, PODS, SECRETS, ApiServer
+from octavo_api.api_server import (
+    DEPLOYMENTS,
+    INFERENCE_SERVICES,
+    JOBS,
+    PODS,
+    SCALED_OBJECTS,
+    SECRETS,
+    ApiServer,
+)
 from octavo_api.names import FIELD_MANAGER, TOKEN_SECRET_KEY, Reason
 from octavo_operator.attempts import Refused
 from octavo_operator.children import Children
-from octavo_operator.observed import EngineDeployment, EnginePod, Manifest
+from octavo_operator.engine_deployment import EngineDeployment
+from octavo_operator.engine_pod import EnginePod
+from octavo_operator.observed import Manifest, ObjectKey
 from octavo_operator.ownership import Ownership
 from octavo_operator.preflight_seen import PreflightSeen
 from octavo_operator.work_queue import RetryLater
@@ -32,20 +42,24 @@ class Writer:
         await self._server.create(SECRETS, namespace, manifest)
 
     async def apply(self, manifest: Manifest, whose: Whose) -> None:
-        informer = self._children.of_kind(manifest["kind"])
-        metadata = manifest["metadata"]
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        # KEDA's kind may not exist, so that nothing watches it.
+        informer = None if kind == SCALED_OBJECTS.kind else self._children.of_kind(kind)
+        resource = SCALED_OBJECTS if informer is None else informer.resource
         namespace, name = metadata["namespace"], metadata["name"]
-        live = informer.get(namespace, name) or await self._server.get(informer.resource, namespace, name)
+        live = None if informer is None else informer.get(namespace, name)
+        live = live or await self._server.get(resource, namespace, name)
         if live is not None:
             _require_ours(live, whose)
             # With the uid nobody else's object can slip in between the look and the write.
             metadata = {**metadata, "uid": live["metadata"]["uid"]}
         written = await self._server.apply(
-            informer.resource.path(namespace, name),
+            resource.path(namespace, name),
             {**manifest, "metadata": metadata},
             field_manager=FIELD_MANAGER,
         )
-        informer.remember(written)
+        if informer is not None:
+            informer.remember(written)
 
     async def annotate(self, namespace: str, pod: EnginePod, annotations: Mapping[str, str | None]) -> None:
         """None takes an annotation away."""
@@ -64,6 +78,19 @@ class Writer:
     async def delete_preflight(self, namespace: str, preflight: PreflightSeen) -> None:
         """With its pods."""
         await self._server.delete(JOBS, namespace, preflight.name, uid=preflight.uid)
+
+    async def remove(self, manifest: Manifest) -> None:
+        """An autoscaler that was seen in the cluster."""
+        metadata = manifest["metadata"]
+        is_keda = manifest["kind"] == SCALED_OBJECTS.kind
+        resource = SCALED_OBJECTS if is_keda else self._children.of_kind(manifest["kind"]).resource
+        await self._server.delete(resource, metadata["namespace"], metadata["name"], uid=metadata["uid"])
+
+    async def scale_service(self, key: ObjectKey, uid: str, version: str, replicas: int) -> None:
+        """Of the InferenceService itself, as `kubectl scale` does; of no other version than the one seen."""
+        body = {"metadata": {"uid": uid, "resourceVersion": version}, "spec": {"replicas": replicas}}
+        path = INFERENCE_SERVICES.path(key.namespace, key.name, "scale")
+        await self._server.merge(path, body, field_manager=FIELD_MANAGER)
 
 
 def title(manifest: Manifest) -> str:

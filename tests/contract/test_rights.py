@@ -3,6 +3,8 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import yaml
@@ -10,7 +12,7 @@ from crd import ROOT
 from fake_cluster import FakeApiServer, FakeCluster
 
 from octavo_api import api_server, names
-from octavo_api.api_server import INFERENCE_SERVICES, LEASES, Manifest, Resource
+from octavo_api.api_server import INFERENCE_SERVICES, LEASES, SCALED_OBJECTS, Manifest, Resource
 from octavo_operator import cluster
 from octavo_operator.lease import Lease
 
@@ -128,6 +130,7 @@ async def used() -> set[Right]:
     """By a service that is made, rolled out, scaled down and finds no accelerator; by its gateway."""
     used: set[Right] = set()
     fake = FakeCluster(server=RecordingApiServer(used))
+    fake.defaults = replace(fake.defaults, prometheus_url="http://prometheus:9090")
     fake.world.add_gateway("gateway-0")
     fake.write_service(replicas=2)
     await fake.start()
@@ -137,6 +140,7 @@ async def used() -> set[Right]:
             rollout = {"revisionHistoryLimit": 1, "maxSurge": 1}
             fake.write_service(model={"uri": f"file:///{model}"}, replicas=1, rollout=rollout)
             await fake.settle()
+        await scale_by_itself(fake)
         fake.world.accelerators = 1
         fake.write_service(model={"uri": "file:///e"}, accelerator={}, rollout={"strategy": "Surge"})
         await fake.settle()
@@ -144,6 +148,19 @@ async def used() -> set[Right]:
     finally:
         await fake.stop()
     return used
+
+
+async def scale_by_itself(fake: FakeCluster) -> None:
+    """By KEDA, then by an HPA, to zero."""
+    fake.server.apis.add(SCALED_OBJECTS.api_version)
+    fake.later += timedelta(seconds=60)
+    to_zero = {"minReplicas": 0, "maxReplicas": 2, "idleSeconds": 10}
+    for provider in ("KEDA", "HPA", "KEDA"):
+        fake.write_service(replicas=1, autoscaling=to_zero | {"provider": provider})
+        await fake.settle()
+        fake.later += timedelta(seconds=20)
+        fake.world.idle_seconds = 20.0
+        await fake.settle()
 
 
 def test_the_operator_may_touch_the_kinds_it_knows_and_no_other() -> None:

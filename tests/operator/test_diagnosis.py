@@ -5,7 +5,7 @@ from operator_builders import deployment, ended, pod, raw_pod, revision, service
 
 from octavo_api.names import Reason
 from octavo_operator.diagnosis import diagnose, last_failure
-from octavo_operator.observed import EnginePod
+from octavo_operator.engine_pod import EnginePod
 
 DEMO = service()
 HASH8 = revision(DEMO).hash8

@@ -7,8 +7,8 @@ from typing import Any
 from operator_builders import BEFORE, NOW, pod
 
 from octavo_operator.drain import Draining, called_back, replicas, told, victims
+from octavo_operator.engine_pod import EnginePod
 from octavo_operator.gateway_reports import EndpointReport, GatewayReport
-from octavo_operator.observed import EnginePod
 
 TIMEOUT = timedelta(seconds=300)
 

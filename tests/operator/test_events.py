@@ -1,8 +1,9 @@
 from operator_builders import NOW, pod
 
 from octavo_operator.drain import Draining
+from octavo_operator.engine_pod import EnginePod
 from octavo_operator.events import Event, drain_event, event_manifest
-from octavo_operator.observed import EnginePod, ObjectKey
+from octavo_operator.observed import ObjectKey
 
 
 def step(of: EnginePod, *, released: bool = False, timed_out: bool = False) -> Event | None:

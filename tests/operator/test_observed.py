@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from operator_builders import NOW, pod, raw_pod
 
-from octavo_operator.observed import EnginePod
+from octavo_operator.engine_pod import EnginePod
 
 STARTED = {"state": {"running": {"startedAt": "2026-11-01T11:31:00Z"}}}
 

@@ -10,9 +10,9 @@ from octavo_api.names import Reason
 from octavo_api.service_status import ServiceStatus
 from octavo_api.spec import InferenceService
 from octavo_operator.drift import stamped
+from octavo_operator.engine_deployment import EngineDeployment
 from octavo_operator.gateway_reports import EndpointReport, GatewayReport
 from octavo_operator.observed import (
-    EngineDeployment,
     GatewayDefaults,
     ObjectKey,
     Observed,

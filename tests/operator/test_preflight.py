@@ -8,7 +8,8 @@ import pytest
 from operator_builders import BEFORE, NOW, deployment, ended, live, observed, revision, service
 
 from octavo_api.names import EXIT_CODES, Reason
-from octavo_operator.observed import EngineDeployment, Manifest
+from octavo_operator.engine_deployment import EngineDeployment
+from octavo_operator.observed import Manifest
 from octavo_operator.preflight import PreflightView, preflight_wanted, preflights_to_delete
 from octavo_operator.preflight_seen import PreflightSeen
 from octavo_operator.render.preflight import preflight_job

@@ -6,7 +6,7 @@ import pytest
 from operator_builders import BEFORE, NOW, deployment, revision, service
 
 from octavo_api.names import ANNOTATION_REVISION_INPUTS
-from octavo_operator.observed import EngineDeployment
+from octavo_operator.engine_deployment import EngineDeployment
 from octavo_operator.revision import existing, inputs_of, thawed
 
 

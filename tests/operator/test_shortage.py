@@ -7,7 +7,7 @@ from operator_builders import deployment, pod, revision, service
 
 from octavo_api.names import Reason
 from octavo_operator.diagnosis import diagnose
-from octavo_operator.observed import EnginePod
+from octavo_operator.engine_pod import EnginePod
 from octavo_operator.shortage import accelerator_shortage
 
 DEMO = service(accelerator={})

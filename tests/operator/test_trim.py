@@ -11,9 +11,11 @@ from recorder import fields_of, fields_read
 from octavo_api.names import ANNOTATION_DELETION_COST, ANNOTATION_DRAINING, LABEL_REVISION, LABEL_SERVICE
 from octavo_operator import trim
 from octavo_operator.drift import holds, stamped
+from octavo_operator.engine_deployment import EngineDeployment
+from octavo_operator.engine_pod import EnginePod
 from octavo_operator.gateway_reports import running_gateways
 from octavo_operator.gateway_seen import GatewayDeployment, Neighbour
-from octavo_operator.observed import EngineDeployment, EnginePod, Manifest
+from octavo_operator.observed import Manifest
 from octavo_operator.ownership import gateway_ownership, ownership
 from octavo_operator.render import children
 from octavo_operator.render.gateway import gateway_children

@@ -18,6 +18,7 @@ from fake_world import FakeWorld
 
 from octavo_api.api_server import EVENTS, INFERENCE_SERVICES, ApiError, Resource
 from octavo_api.names import GATEWAY_NAME, LABEL_REVISION
+from octavo_operator.autoscalers import Autoscalers
 from octavo_operator.children import Children
 from octavo_operator.cluster import Cluster
 from octavo_operator.gateway_reconcile import reconcile_gateway
@@ -39,6 +40,8 @@ class FakeApiServer:
         self.num_reads: Counter[str] = Counter()
         """By kind, of objects asked for by name."""
         self.events: list[str] = []
+        self.apis: set[str] = set()
+        """Of others than Kubernetes itself."""
         self.dies_after: int | None = None
         self.failures: dict[str, list[ApiError]] = {}
         """Kind -> answers to its next applies."""
@@ -96,12 +99,21 @@ class FakeApiServer:
         return self.put(path, copy.deepcopy(manifest))
 
     async def merge(self, path: str, manifest: Manifest, *, field_manager: str) -> Manifest:
+        what = "scale" if path.endswith("/scale") else "merge"
+        path = path.removesuffix("/scale")
         if (before := self.objects.get(path)) is None:
             raise ApiError(404, "NotFound", path)
-        if manifest["metadata"]["uid"] != before["metadata"]["uid"]:
+        given = manifest["metadata"]
+        if any(
+            before["metadata"][name] != given[name] for name in ("uid", "resourceVersion") if name in given
+        ):
             raise ApiError(409, "Conflict", path)
-        self._count_write(f"merge {before['kind']}")
+        self._count_write(f"{what} {before['kind']}")
         return self.put(path, _merged(before, manifest))
+
+    async def serves(self, resource: Resource) -> bool:
+        self.num_reads["discovery"] += 1
+        return resource.api_version in self.apis
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
         self._count_write(f"delete {resource.kind}")
@@ -177,6 +189,10 @@ class FakeCluster:
             "spec": {"model": {"uri": "file:///a"}} | spec,
         }
         self.server.put(INFERENCE_SERVICES.path(KEY.namespace, name), manifest)
+
+    @property
+    def autoscalers(self) -> Autoscalers:
+        return self._cluster.autoscalers
 
     @property
     def service(self) -> Manifest:

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from traffic_builders import report
-
 from octavo_api.api_server import DEPLOYMENTS, JOBS, PODS
 from octavo_api.names import (
     ANNOTATION_DELETION_COST,
@@ -17,7 +15,7 @@ from octavo_api.names import (
 )
 from octavo_operator.gateway_reports import EndpointReport, GatewayPod, GatewayReport
 from octavo_operator.observed import Manifest
-from octavo_operator.traffic import Figures, TrafficReport
+from octavo_operator.traffic import Figures, ServiceTraffic, TrafficReport
 
 if TYPE_CHECKING:
     from fake_cluster import FakeApiServer
@@ -30,6 +28,9 @@ class FakeWorld:
         self._server = server
         self._serial = count(1)
         self.in_flight: dict[str, int] = {}
+        self.waiting = 0
+        """Requests that wait in each gateway."""
+        self.idle_seconds = 0.0
         self.broken: set[str] = set()
         """Models, as in their uri, whose pods never become ready."""
         self.checks: dict[str, tuple[int, str]] = {}
@@ -73,6 +74,17 @@ class FakeWorld:
         pod["status"] = {"phase": "Running", "podIP": "10.0.0.1"}
         self._server.put(PODS.path("team", name), pod)
 
+    async def ask_traffic(self, gateways: tuple[GatewayPod, ...]) -> tuple[TrafficReport, ...]:
+        """Of the one service "demo"; the first gateway has seen all its requests."""
+        return tuple(
+            TrafficReport(pod=pod.name, instance=pod.name, services={"demo": self._told(pod is gateways[0])})
+            for pod in gateways
+        )
+
+    def _told(self, has_seen_all: bool) -> ServiceTraffic:
+        revisions = self.traffic if has_seen_all else {}
+        return ServiceTraffic(waiting=self.waiting, idle_seconds=self.idle_seconds, revisions=revisions)
+
     async def ask(self, gateways: tuple[GatewayPod, ...]) -> tuple[GatewayReport, ...]:
         endpoints = {
             pod["metadata"]["name"]: EndpointReport(
@@ -83,9 +95,6 @@ class FakeWorld:
             for pod in self.pods()
         }
         return tuple(GatewayReport(pod=pod.name, synced=True, endpoints=endpoints) for pod in gateways)
-
-    async def ask_traffic(self, gateways: tuple[GatewayPod, ...]) -> tuple[TrafficReport, ...]:
-        return (report(self.traffic),) if gateways else ()
 
     def _make_ready(self, deployment: Manifest) -> None:
         for pod in self.pods(deployment):

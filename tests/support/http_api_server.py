@@ -87,6 +87,8 @@ def where(path: str) -> tuple[Resource, str | None, str | None, str]:
     version = parts[1] if parts[0] == "api" else "/".join(parts[1:3])
     rest = parts[2:] if parts[0] == "api" else parts[3:]
     namespace = None
+    if not rest:  # a group that we do not serve
+        raise ApiError(404, "NotFound", path)
     if rest[0] == "namespaces" and len(rest) > 2:
         namespace, rest = rest[1], rest[2:]
     name, subresource = (*rest[1:], "", "")[:2]

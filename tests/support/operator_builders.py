@@ -13,16 +13,10 @@ from octavo_api.names import (
 )
 from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
+from octavo_operator.engine_deployment import EngineDeployment
+from octavo_operator.engine_pod import EnginePod
 from octavo_operator.gateway_seen import GatewaySeen, Neighbour
-from octavo_operator.observed import (
-    EngineDeployment,
-    EnginePod,
-    Manifest,
-    ObjectKey,
-    Observed,
-    OperatorDefaults,
-    Resolved,
-)
+from octavo_operator.observed import Manifest, ObjectKey, Observed, OperatorDefaults, Resolved
 from octavo_operator.preflight_seen import PreflightSeen
 from octavo_operator.render.deployment import deployment as render_deployment
 from octavo_operator.render.pod import pod_template

@@ -13,8 +13,10 @@ from octavo_api.names import LABEL_REVISION
 from octavo_api.rollout_status import RolloutRecord
 from octavo_api.service_status import ServiceStatus
 from octavo_api.spec import InferenceService
+from octavo_operator.engine_deployment import EngineDeployment
+from octavo_operator.engine_pod import Ended, EnginePod
 from octavo_operator.gateway_reports import EndpointReport, GatewayReport
-from octavo_operator.observed import Ended, EngineDeployment, EnginePod, Manifest, Observed, Resolved
+from octavo_operator.observed import Manifest, Observed, Resolved
 from octavo_operator.plan import Plan, plan
 
 DRAIN_SECONDS = 300
