@@ -27,6 +27,7 @@ class Plan:
     model: str
     concurrency: int = 64
     num_prompts: int = 12
+    prompt_words: int = 24
     least_tokens: int = 32
     most_tokens: int = 96
     longest_pause_seconds: float = 1.0
@@ -50,7 +51,7 @@ def prompts(plan: Plan) -> list[dict[str, Any]]:
     chosen = random.Random(0)
     found = []
     for number in range(plan.num_prompts):
-        words = " ".join(chosen.choices(WORDS, k=24))
+        words = " ".join(chosen.choices(WORDS, k=plan.prompt_words))
         sampling = {"temperature": 0} if number % 2 else {"temperature": 0.9, "seed": number}
         body = {
             "model": plan.model,
