@@ -73,7 +73,12 @@ def test_full_kv_caches_bring_replicas_and_their_end_takes_them_away(
     autoscaling = {"maxReplicas": 3, "targets": {"kvCachePercent": 50, "waitingRequests": 1000}}
     manifest = tiny(tiny_model, autoscaling, SMALL_CACHE, running=64)
     start(kubectl, manifest, until)
-    load = {"concurrency": 6, "least_tokens": 300, "most_tokens": 400, "longest_pause_seconds": 0.0}
+    load: dict[str, Any] = {
+        "concurrency": 6,
+        "least_tokens": 300,
+        "most_tokens": 400,
+        "longest_pause_seconds": 0.0,
+    }
     with recorded(kubectl, "tiny") as record, streams(kubectl, "tiny", num_prompts=6, **load) as traffic:
         until("more replicas", lambda: replicas(kubectl) > 1, seconds=60)
         assert kubectl("diff", "-f", "-", input=json.dumps(manifest), check=False).returncode == 0
@@ -92,8 +97,13 @@ def test_long_prompts_that_wait_bring_replicas_though_the_kv_caches_are_empty(
 ) -> None:
     autoscaling = {"maxReplicas": 3, "targets": {"kvCachePercent": 70, "waitingRequests": 4}}
     start(kubectl, tiny(tiny_model, autoscaling, LARGE_CACHE, running=1), until)
-    load = {"concurrency": 18, "least_tokens": 1, "most_tokens": 1, "longest_pause_seconds": 0.0}
-    long = {"num_prompts": 60, "prompt_words": 200}
+    load: dict[str, Any] = {
+        "concurrency": 18,
+        "least_tokens": 1,
+        "most_tokens": 1,
+        "longest_pause_seconds": 0.0,
+    }
+    long: dict[str, Any] = {"num_prompts": 60, "prompt_words": 200}
     with recorded(kubectl, "tiny") as record, streams(kubectl, "tiny", **long, **load) as traffic:
         until("3 ready replicas", lambda: is_settled(kubectl, "tiny", 3), seconds=120)
         until("the maximum is told", lambda: said(kubectl)[1] == "LimitedByMaximum", seconds=30)
@@ -116,7 +126,7 @@ def test_a_rollout_does_not_inflate_the_replicas(
     manifest = tiny(tiny_model, autoscaling, LARGE_CACHE, running=2)
     start(kubectl, manifest, until, replicas=2)
     # 4 run and 6 wait: three quarters of what two replicas may have waiting.
-    load = {"concurrency": 10, "longest_pause_seconds": 0.0}
+    load: dict[str, Any] = {"concurrency": 10, "longest_pause_seconds": 0.0}
     with recorded(kubectl, "tiny") as record, streams(kubectl, "tiny", **load) as traffic:
         time.sleep(3 * SYNC_SECONDS)
         manifest["spec"]["engine"]["env"] = [{"name": "CHANGED", "value": "1"}]
