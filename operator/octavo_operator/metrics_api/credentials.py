@@ -62,17 +62,20 @@ class CredentialKeeper:
         front_proxy = FrontProxy.from_config_map(config_map)
         return Credentials(await self._serving(now), front_proxy)
 
-    async def register(self, serving: ServingCertificate, now: datetime) -> None:
-        """Has the API server trust the certificate's CA. Raises ApiError and NotRegistered."""
+    async def register(self, serving: ServingCertificate, now: datetime) -> bool:
+        """Has the API server trust the certificate's CA; whether it had to be told.
+
+        Raises ApiError and NotRegistered.
+        """
         try:
-            await self._register(serving, now)
+            return await self._register(serving, now)
         except ApiError as error:
             if error.status != 409:
                 raise
             # Written between the look and the write, probably by another replica and to the same end.
-            await self._register(serving, now)
+            return await self._register(serving, now)
 
-    async def _register(self, serving: ServingCertificate, now: datetime) -> None:
+    async def _register(self, serving: ServingCertificate, now: datetime) -> bool:
         path = API_SERVICES.path(None, API_SERVICE_NAME)
         try:
             found = await self._server.request("GET", path)
@@ -86,13 +89,14 @@ class CredentialKeeper:
         bundle = _decoded(found["spec"].get("caBundle") or "")
         wanted = bundle_with(serving.ca, bundle, now)
         if wanted == bundle:
-            return
+            return False
         log.info("APIService %s: trust the CA of Secret %s", API_SERVICE_NAME, METRICS_API_NAME)
         body = {
             "metadata": _same_version(found),
             "spec": {"caBundle": base64.b64encode(wanted.encode()).decode()},
         }
         await self._server.merge(path, body, field_manager=FIELD_MANAGER)
+        return True
 
     def _require_ours(self, service: Mapping[str, Any] | None) -> None:
         named = (service or {}).get("namespace"), (service or {}).get("name")

@@ -55,7 +55,7 @@ class Figures:
         await self._waiting.close()
 
     def selected(self, namespace: str, selector: Selector) -> tuple[Manifest, ...]:
-        """Pods of InferenceServices, by the labels of theirs that the cache keeps: Octavo's own."""
+        """Pods of InferenceServices, by the labels that the cache keeps of them."""
         return tuple(
             pod
             for service in self._services.of(namespace, "")

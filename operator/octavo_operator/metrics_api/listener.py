@@ -1,6 +1,9 @@
 """The port of the metrics API: who gets through its TLS, and how certificates change while it listens."""
 
+import asyncio
+import socket
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,40 +12,60 @@ from aiohttp import web
 from octavo_operator.metrics_api.certificate import ServingCertificate
 
 SHUTDOWN_SECONDS = 2.0
+LINGER_SECONDS = 5.0
+"""A connection that was just made has brought its request by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    runner: web.AppRunner
+    site: web.SockSite
 
 
 class Listener:
-    """Owns the socket. A change of trust or certificate opens a new one before the old one closes."""
+    """Owns the socket, which stays the same whatever it is served with.
 
-    def __init__(self, port: int, host: str = "0.0.0.0") -> None:
+    No connection is lost by a change: an API server that meets a closed one in its discovery holds on to that
+    for a minute, and deletes no namespace meanwhile.
+    """
+
+    def __init__(self, port: int, host: str = "0.0.0.0", *, linger: float = LINGER_SECONDS) -> None:
         self._address = host, port
-        self._runner: web.AppRunner | None = None
+        self._linger = linger
+        self._socket: socket.socket | None = None
+        self._serving: _Serving | None = None
 
     @property
     def port(self) -> int | None:
         """None while nothing listens."""
-        if self._runner is None or not self._runner.addresses:
+        if self._socket is None or self._serving is None:
             return None
-        port: int = self._runner.addresses[0][1]
+        port: int = self._socket.getsockname()[1]
         return port
 
     async def listen(self, app: web.Application, context: ssl.SSLContext) -> None:
-        """From now on with these. Requests on the former socket still get their answers. Raises OSError."""
+        """Serve what comes from now on with these. Raises OSError."""
+        if self._socket is None:
+            self._socket = socket.create_server(self._address, backlog=128)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
-        try:
-            await web.TCPSite(runner, *self._address, ssl_context=context, reuse_port=True).start()
-        except OSError:
-            await runner.cleanup()
-            raise
-        former, self._runner = self._runner, runner
+        site = web.SockSite(runner, self._socket.dup(), ssl_context=context)
+        await site.start()
+        former, self._serving = self._serving, _Serving(runner, site)
         if former is not None:
-            await former.cleanup()
+            try:
+                await former.site.stop()
+                await asyncio.sleep(self._linger)
+            finally:
+                await former.runner.cleanup()
 
     async def close(self) -> None:
-        former, self._runner = self._runner, None
+        former, self._serving = self._serving, None
         if former is not None:
-            await former.cleanup()
+            await former.runner.cleanup()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
 
 def server_context(serving: ServingCertificate, client_ca_pem: str) -> ssl.SSLContext:

@@ -42,6 +42,9 @@ class MetricsServer:
         self._figures = figures
         self._listener = listener
         self._credentials: Credentials | None = None
+        """What it listens with."""
+        self._found: Credentials | None = None
+        """What the cluster has for it."""
         self._trouble = "it starts"
 
     def unready(self) -> str:
@@ -56,7 +59,8 @@ class MetricsServer:
             while True:
                 trouble = await self._look()
                 self._tell(trouble)
-                await asyncio.sleep(try_again_after if trouble else look_every)
+                is_settled = not trouble and self._credentials == self._found
+                await asyncio.sleep(look_every if is_settled else try_again_after)
         finally:
             self._credentials = None
             await self._listener.close()
@@ -66,26 +70,32 @@ class MetricsServer:
         """What is in the way, empty when nothing is."""
         now = datetime.now(UTC)
         try:
-            credentials = await self._keeper.current(now)
-            # Before we serve with it: the API server never meets a certificate that it does not trust yet.
-            unregistered = await self._register(credentials, now)
-            if credentials != self._credentials:
-                context = server_context(credentials.serving, credentials.front_proxy.ca_pem)
-                await self._listener.listen(metrics_app(self._figures, credentials.front_proxy), context)
-                self._credentials = credentials
-                end = credentials.serving.not_after
-                log.info("the metrics API listens on port %s, certificate until %s", self._listener.port, end)
+            self._found = await self._keeper.current(now)
+            trouble, has_told = await self._register(self._found, now)
+            # An API server shall not meet a certificate that it does not trust yet: one that serves already
+            # goes on with the former until it looks again.
+            if self._found != self._credentials and not (has_told and self._credentials):
+                await self._serve(self._found)
         except (ApiError, NoFrontProxy, ssl.SSLError, OSError) as error:
             return str(error)
-        return unregistered
+        return trouble
 
-    async def _register(self, credentials: Credentials, now: datetime) -> str:
-        """An APIService that is not ours keeps nobody from listening, and the operator becomes ready."""
+    async def _serve(self, found: Credentials) -> None:
+        context = server_context(found.serving, found.front_proxy.ca_pem)
+        await self._listener.listen(metrics_app(self._figures, found.front_proxy), context)
+        self._credentials = found
+        end = found.serving.not_after
+        log.info("the metrics API listens on port %s, certificate until %s", self._listener.port, end)
+
+    async def _register(self, found: Credentials, now: datetime) -> tuple[str, bool]:
+        """What is in the way, and whether the API server was told of a CA just now.
+
+        An APIService that is not ours keeps nobody from listening, and the operator becomes ready.
+        """
         try:
-            await self._keeper.register(credentials.serving, now)
+            return "", await self._keeper.register(found.serving, now)
         except NotRegistered as error:
-            return str(error)
-        return ""
+            return str(error), False
 
     def _tell(self, trouble: str) -> None:
         if trouble and trouble != self._trouble:

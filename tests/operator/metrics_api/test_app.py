@@ -1,5 +1,6 @@
 """The routes over real TLS, asked as the API server asks and as others try."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
@@ -68,7 +69,7 @@ class Api:
         services, pods = Cache(SERVICE), Cache(pod("a"), pod("b"), pod("loading"))
         self.figures = Figures(pods=pods, services=services, engines=Engines(), waiting=self.waiting)
         self.allowed = allowed
-        self.listener = Listener(0, "127.0.0.1")
+        self.listener = Listener(0, "127.0.0.1", linger=0.2)
         self.front = self.authority.client("front", trusts=self.serving.ca)
 
     async def listen(self, serving: ServingCertificate | None = None, ca: str | None = None) -> None:
@@ -197,3 +198,20 @@ async def test_without_allowed_names_the_ca_is_enough(tmp_path: Path) -> None:
     assert (await api.get(ROOT, other))[0] == 200
     await api.listener.close()
     assert api.listener.port is None
+
+
+async def test_a_change_of_certificate_loses_no_connection(api: Api) -> None:
+    port, num_answered, is_over = api.listener.port, 0, False
+
+    async def ask() -> None:
+        nonlocal num_answered
+        while not is_over:
+            assert (await api.get(ROOT))[0] == 200
+            num_answered += 1
+
+    asking = [asyncio.create_task(ask()) for _ in range(4)]
+    for _ in range(5):
+        await api.listen()
+    is_over = True
+    await asyncio.gather(*asking)
+    assert num_answered > 20 and api.listener.port == port

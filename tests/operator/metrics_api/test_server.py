@@ -33,19 +33,20 @@ class Running:
     def __init__(self, folder: Path) -> None:
         self.authority = Authority.make(folder, "ca")
         self.cluster = FakeRegistration(front_proxy=self.front_proxy(self.authority))
-        self.listener = Listener(0, "127.0.0.1")
+        self.listener = Listener(0, "127.0.0.1", linger=0.1)
         nothing = Nothing()
         figures = Figures(pods=nothing, services=nothing, engines=nothing, waiting=nothing)  # type: ignore[arg-type]
-        self.server = MetricsServer(CredentialKeeper(self.cluster, "octavo-system"), figures, self.listener)
+        self.keeper = CredentialKeeper(self.cluster, "octavo-system")
+        self.server = MetricsServer(self.keeper, figures, self.listener)
 
     @staticmethod
     def front_proxy(authority: Authority) -> FrontProxy:
         return FrontProxy(authority.pem, frozenset({"front"}))
 
-    async def is_trusted(self, authority: Authority | None = None) -> bool:
-        """Whether the API server, which trusts the APIService's bundle, gets an answer."""
+    async def is_trusted(self, authority: Authority | None = None, *, ca: str = "") -> bool:
+        """Whether the API server, which trusts the APIService's bundle or this one CA, gets an answer."""
         try:
-            tls = (authority or self.authority).client("front", trusts=self.cluster.bundle)
+            tls = (authority or self.authority).client("front", trusts=ca or self.cluster.bundle)
             async with (
                 aiohttp.ClientSession() as session,
                 session.get(
@@ -59,11 +60,11 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    folder: Path, before: Callable[[Running], object] = lambda _: None
+    folder: Path, before: Callable[[Running], object] = lambda _: None, *, try_again_after: float = 0.05
 ) -> AsyncIterator[Running]:
     made = Running(folder)
     before(made)
-    task = asyncio.create_task(made.server.run(look_every=0.05, try_again_after=0.05))
+    task = asyncio.create_task(made.server.run(look_every=0.05, try_again_after=try_again_after))
     try:
         yield made
     finally:
@@ -78,6 +79,15 @@ async def until(is_true: Callable[[], object]) -> None:
             return
         await asyncio.sleep(0.02)
     raise AssertionError("not within 2 s")
+
+
+async def until_trusted(api: Running, *, ca: str) -> None:
+    """By who trusts this CA alone; whoever trusts the bundle is answered all the time."""
+    for _ in range(100):
+        if await api.is_trusted(ca=ca):
+            return
+        assert await api.is_trusted()
+    raise AssertionError("not within 100 questions")
 
 
 async def test_it_is_ready_once_the_api_server_can_come(tmp_path: Path) -> None:
@@ -116,7 +126,7 @@ async def test_an_api_service_of_another_keeps_nobody_from_becoming_ready(
 async def test_a_certificate_that_another_replica_renewed_is_served(tmp_path: Path) -> None:
     async with running(tmp_path) as api:
         await until(lambda: not api.server.unready())
-        port, before = api.listener.port, api.cluster.bundle
+        before = api.cluster.bundle
         renewed = make("octavo-system", datetime.now(UTC))
         texts = zip(
             ("ca.crt", "tls.crt", "tls.key"), (renewed.ca, renewed.certificate, renewed.key), strict=True
@@ -125,16 +135,28 @@ async def test_a_certificate_that_another_replica_renewed_is_served(tmp_path: Pa
         api.cluster.objects[SECRET]["data"] = data
         assert await api.is_trusted(), "while the former is served"
         await until(lambda: api.cluster.bundle == renewed.ca + before)
-        await until(lambda: api.listener.port != port)
-        assert await api.is_trusted()
+        await until_trusted(api, ca=renewed.ca)
+        assert not await api.is_trusted(ca=before)
+
+
+async def test_the_one_that_renews_serves_the_former_until_the_api_server_has_heard(tmp_path: Path) -> None:
+    async with running(tmp_path, try_again_after=0.5) as api:
+        await until(lambda: not api.server.unready())
+        before = api.cluster.bundle
+        del api.cluster.objects[SECRET]
+        await until(lambda: api.cluster.bundle != before)
+        assert await api.is_trusted(ca=before)
+        await until_trusted(api, ca=api.cluster.bundle.removesuffix(before))
 
 
 async def test_another_front_proxy_is_taken_and_the_former_no_longer(tmp_path: Path) -> None:
     async with running(tmp_path) as api:
         await until(lambda: not api.server.unready())
-        port, another = api.listener.port, Authority.make(tmp_path, "another")
+        another = Authority.make(tmp_path, "another")
         assert not await api.is_trusted(another)
         api.cluster.put_front_proxy(api.front_proxy(another))
-        await until(lambda: api.listener.port != port)
-        assert await api.is_trusted(another)
+        for _ in range(100):
+            if await api.is_trusted(another):
+                break
+            await asyncio.sleep(0.02)
         assert not await api.is_trusted()
