@@ -7,6 +7,9 @@ from kubectl import Kubectl, condition
 
 CLIENT = "client"
 MODELS_CLAIM = "models"
+HUB_REPO = "octavo/tiny-llama"
+"""The one repository of the hub that a story may have, private, and the token that opens it."""
+HUB_TOKEN = "hf_story"
 
 
 def inference_service(name: str, uri: str, **spec: Any) -> dict[str, Any]:
@@ -80,17 +83,17 @@ def client_pod() -> dict[str, Any]:
     }
 
 
-def hub_pod(repository: str, model: str, token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A pod with the ConfigMap `hub` as its program, serving one model of the claim as `repository`."""
+def hub_pod(model: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A pod with the ConfigMap `hub` as its program, serving that model of the claim as HUB_REPO."""
     pod = client_pod()
     pod["metadata"] = {"name": "hub", "labels": {"app": "hub"}}
     container = pod["spec"]["containers"][0]
     container["command"] = ["python3", "/program/hub_server.py", "--root", "/hub", "--host", "0.0.0.0"]
-    container["command"] += ["--port", "8080", "--token", token]
+    container["command"] += ["--port", "8080", "--token", HUB_TOKEN]
     container["readinessProbe"] = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
     container["volumeMounts"] = [
         {"name": "program", "mountPath": "/program"},
-        {"name": "models", "mountPath": f"/hub/{repository}", "subPath": model, "readOnly": True},
+        {"name": "models", "mountPath": f"/hub/{HUB_REPO}", "subPath": model, "readOnly": True},
     ]
     pod["spec"]["volumes"] = [
         {"name": "program", "configMap": {"name": "hub"}},

@@ -12,7 +12,7 @@ import pytest
 
 import install
 from kubectl import Kubectl
-from storytelling import CLIENT, MODELS_CLAIM, client_pod, inference_service, models_claim, state_of
+from storytelling import CLIENT, MODELS_CLAIM, client_pod, hub_pod, inference_service, models_claim, state_of
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +92,24 @@ def serve(kubectl: Kubectl) -> Callable[..., None]:
             kubectl("wait", f"infsvc/{name}", "--for=condition=Ready", "--timeout=180s")
 
     return apply
+
+
+@pytest.fixture
+def hub(cluster: Kubectl, kubectl: Kubectl, tiny_model: str) -> Iterator[str]:
+    """A pod that speaks the hub's API and has one private model; the operator is told to ask it."""
+    kubectl("create", "configmap", "hub", f"--from-file={install.ROOT}/tests/support/hub_server.py")
+    kubectl.apply(*hub_pod(install.TINY_MODEL))
+    kubectl("wait", "pod/hub", "--for=condition=Ready", "--timeout=60s")
+    endpoint = f"http://hub.{kubectl.namespace}.svc.cluster.local"
+    set_hub(cluster, f"OCTAVO_HUB_ENDPOINT={endpoint}")
+    yield endpoint
+    set_hub(cluster, "OCTAVO_HUB_ENDPOINT-")
+
+
+def set_hub(cluster: Kubectl, setting: str) -> None:
+    system = cluster.within(install.OPERATOR_NAMESPACE)
+    system("set", "env", install.OPERATOR_DEPLOYMENT, setting)
+    install.operator_is_rolled_out()
 
 
 @pytest.fixture

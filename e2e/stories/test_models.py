@@ -1,19 +1,14 @@
 """Where models come from, and what a user reads when one cannot be had."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import install
 from kubectl import Kubectl
-from storytelling import MODELS_CLAIM, condition_of, hub_pod
+from storytelling import HUB_REPO, HUB_TOKEN, MODELS_CLAIM, condition_of
 
 GOOD = {"completion": {"model": "tiny", "prompt": "hello", "max_tokens": 4, "temperature": 0}}
-HUB_SCRIPT = Path(__file__).parents[2] / "tests/support/hub_server.py"
-HUB_TOKEN = "hf_story"
-REPO = "octavo/tiny-llama"
 DEPLOYMENTS = ("deployments", "-l", "serving.octavo.dev/service=tiny")
 
 
@@ -72,36 +67,18 @@ def failed(kubectl: Kubectl, kind: str, reason: str | None = None) -> dict[str, 
     return found if is_it else None
 
 
-@pytest.fixture
-def hub(cluster: Kubectl, kubectl: Kubectl, tiny_model: str) -> Iterator[str]:
-    """A pod that speaks the hub's API and has one private model; the operator is told to ask it."""
-    kubectl("create", "configmap", "hub", f"--from-file={HUB_SCRIPT}")
-    kubectl.apply(*hub_pod(REPO, install.TINY_MODEL, HUB_TOKEN))
-    kubectl("wait", "pod/hub", "--for=condition=Ready", "--timeout=60s")
-    endpoint = f"http://hub.{kubectl.namespace}.svc.cluster.local"
-    set_hub(cluster, f"OCTAVO_HUB_ENDPOINT={endpoint}")
-    yield endpoint
-    set_hub(cluster, "OCTAVO_HUB_ENDPOINT-")
-
-
-def set_hub(cluster: Kubectl, setting: str) -> None:
-    system = cluster.within(install.OPERATOR_NAMESPACE)
-    system("set", "env", install.OPERATOR_DEPLOYMENT, setting)
-    install.operator_is_rolled_out()
-
-
 @pytest.mark.usefixtures("hub")
 def test_a_private_model_comes_from_the_hub_with_a_token_and_is_pinned_to_a_commit(
     kubectl: Kubectl, serve: Any, client: Any, until: Any
 ) -> None:
-    serve("tiny", f"hf://{REPO}", wait=False)
+    serve("tiny", f"hf://{HUB_REPO}", wait=False)
     refused = until("ModelReady is False", lambda: failed(kubectl, "ModelReady"))
     assert refused["reason"] == "ModelNotFound"  # a hub hides private repositories from strangers
     assert "spec.model.secretRef" in refused["message"]
     assert HUB_TOKEN not in str(kubectl.get("infsvc", "tiny"))
 
     kubectl("create", "secret", "generic", "hub", f"--from-literal=token={HUB_TOKEN}")
-    serve("tiny", f"hf://{REPO}", model={"secretRef": {"name": "hub"}})
+    serve("tiny", f"hf://{HUB_REPO}", model={"secretRef": {"name": "hub"}})
 
     assert client("tiny", GOOD)[0]["usage"]["completion_tokens"] == 4
     commit = kubectl.get("infsvc", "tiny")["status"]["model"]["commit"]
