@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from kubectl import Kubectl
 from storytelling import CLIENT, client_pod, condition_of, engines_of, inference_service, is_settled
+from traffic import Traffic, streams
 
 NAME = "tiny"
 
@@ -28,6 +30,10 @@ class Rolling:
         """The whole spec, as from Git: what is not given goes back to its default."""
         gateway = {"queueTimeoutSeconds": 120}
         self.kubectl.apply(inference_service(NAME, uri or self.uri, gateway=gateway, **spec))
+
+    def traffic(self) -> AbstractContextManager[Traffic]:
+        """Streams that leave a small machine time for what changes around them."""
+        return streams(self.kubectl, NAME, concurrency=16, least_tokens=8, most_tokens=32)
 
     def patch(self, **spec: Any) -> None:
         self.kubectl("patch", "infsvc", NAME, "--type=merge", "-p", json.dumps({"spec": spec}))
@@ -62,7 +68,8 @@ class Rolling:
         assert self.reason("Available") == "Available"
         failure: dict[str, Any] = self.record()["failure"]
         assert failure["message"] in self.condition("Stalled")["message"]
-        assert any(failure["message"] in note for note in self.events("RolledBack"))
+        told = lambda: any(failure["message"] in note for note in self.events("RolledBack"))  # noqa: E731
+        self.until("an event that says so, too", told, seconds=10)
         return failure
 
     def events(self, reason: str) -> list[str]:

@@ -11,9 +11,8 @@ import install
 from kubectl import Kubectl
 from rolling import Rolling, faulty, sequences
 from storytelling import MODELS_CLAIM
-from traffic import failed, streams
+from traffic import failed
 
-LIGHT = {"concurrency": 16, "least_tokens": 8, "most_tokens": 32}
 DEMO = f"pvc://{MODELS_CLAIM}/{install.DEMO_MODEL}"
 
 
@@ -35,7 +34,7 @@ def test_what_cannot_work_is_refused_before_a_pod_is_touched(rolling: Rolling) -
     }
     rolling.begin()
     before = rolling.pods()
-    with streams(rolling.kubectl, "tiny", **LIGHT) as traffic:
+    with rolling.traffic() as traffic:
         for what, (reason, words, spec) in refused.items():
             traffic.phase(what)
             rolling.write(**spec)
@@ -67,7 +66,7 @@ def test_one_that_crashes_after_a_while_is_given_up_and_not_tried_again(
     """Ready for 10 s each time: long enough for requests, and too short for minReadySeconds."""
     rolling.begin()
     before = rolling.pods()
-    with streams(rolling.kubectl, "tiny", **LIGHT) as traffic:
+    with rolling.traffic() as traffic:
         traffic.phase("crashes")
         rolling.write(engine=faulty(misbehaving, "crash:10"), rollout={"minReadySeconds": 60})
         failure = rolling.given_up(seconds=180)
@@ -100,7 +99,7 @@ def test_a_canary_goes_back_when_it_is_slow_or_fails_and_on_when_it_is_good(
 ) -> None:
     rolling.begin()
     before = rolling.pods()
-    with streams(rolling.kubectl, "tiny", **LIGHT) as traffic:
+    with rolling.traffic() as traffic:
         traffic.phase("slower than the bound")
         gate = {"minRequests": 20, "maxTTFTMilliseconds": 1000, "regressionPercent": 1000}
         rolling.write(engine=faulty(misbehaving, "slow:1.5"), rollout=canary(gate))

@@ -9,10 +9,9 @@ from accelerators import ACCELERATOR, RESOURCE, accelerators
 from kubectl import Kubectl
 from rolling import Rolling, faulty, sequences
 from storytelling import condition_of, engines_of, inference_service
-from traffic import failed, streams
+from traffic import failed
 
 FAKE = "fake-accelerator"
-LIGHT = {"concurrency": 16, "least_tokens": 8, "most_tokens": 32}
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def test_a_model_is_swapped_on_the_only_accelerator_while_requests_wait(
     rolling: Rolling, misbehaving: str
 ) -> None:
     before = rolling.pods()
-    with streams(rolling.kubectl, "tiny", **LIGHT) as traffic:
+    with rolling.traffic() as traffic:
         traffic.phase("Surge waits for another")
         engine = faulty(misbehaving, FAKE) | sequences(200)
         rolling.write(engine=engine, accelerator=ACCELERATOR, rollout={"strategy": "Surge"})
