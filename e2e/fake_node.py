@@ -1,4 +1,4 @@
-"""A node without a kubelet: pods bound to it become Ready after a moment, and go at once when deleted."""
+"""A node without a kubelet: its pods become Ready, those of Jobs end well, and deleted ones go at once."""
 
 import itertools
 import json
@@ -67,8 +67,10 @@ class Kubelet:
             self._kubectl.within(namespace)(
                 "delete", "pod", name, "--grace-period=0", "--force", "--wait=false", check=False
             )
-        elif pod["status"].get("phase") != "Running":
+        elif pod["status"].get("phase") == "Pending":
             status = pod_status(pod, f"10.244.250.{next(self._numbers) % 240 + 10}")
+            if pod["spec"]["restartPolicy"] == "Never":
+                status |= ended(status["containerStatuses"][0])
             self._patch_status("pod", name, namespace, status)
 
     def _patch_status(self, kind: str, name: str, namespace: str | None, status: dict[str, Any]) -> None:
@@ -105,3 +107,10 @@ def pod_status(pod: dict[str, Any], address: str) -> dict[str, Any]:
         "conditions": [{"type": kind, "status": "True", "lastTransitionTime": now} for kind in kinds],
         "containerStatuses": [running],
     }
+
+
+def ended(running: dict[str, Any]) -> dict[str, Any]:
+    """What differs in the status of a pod whose one container has done its work."""
+    terminated = {"exitCode": 0, "reason": "Completed", "startedAt": running["state"]["running"]["startedAt"]}
+    container = running | {"ready": False, "started": False, "state": {"terminated": terminated}}
+    return {"phase": "Succeeded", "containerStatuses": [container]}
