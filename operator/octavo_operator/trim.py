@@ -11,16 +11,11 @@ from typing import Any
 from octavo_api.names import (
     ANNOTATION_DELETION_COST,
     ANNOTATION_DRAINING,
-    LABEL_APP,
-    LABEL_MANAGED_BY,
-    LABEL_REVISION,
-    LABEL_SERVICE,
     ConditionType,
 )
 from octavo_operator.observed import Manifest
 
 IDENTITY = ("namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
-POD_LABELS = (LABEL_SERVICE, LABEL_REVISION, LABEL_APP, LABEL_MANAGED_BY)
 POD_ANNOTATIONS = (ANNOTATION_DRAINING, ANNOTATION_DELETION_COST)
 POD_CONDITIONS = ("PodScheduled", "Ready")
 CONDITION = ("type", "status", "reason", "message", "lastTransitionTime")
@@ -44,8 +39,8 @@ def pod(raw: Manifest) -> Manifest:
     return {
         **_picked(raw, "apiVersion", "kind"),
         "metadata": {
-            **_picked(meta, *IDENTITY),
-            "labels": _picked(meta.get("labels") or {}, *POD_LABELS),
+            # All labels: whoever asks for metrics of pods may select by any.
+            **_picked(meta, *IDENTITY, "labels"),
             "annotations": _picked(meta.get("annotations") or {}, *POD_ANNOTATIONS),
         },
         "spec": {"containers": [_limits(item) for item in (raw.get("spec") or {}).get("containers") or ()]},
