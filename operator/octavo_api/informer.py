@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 ObjectName = tuple[str, str]  # namespace, name
 
-PAGE_SIZE = 500
+PAGE_SIZE = 200
+"""A page of pods is about a megabyte: longer ones hold up the event loop, and are the peak of memory."""
 # The API server sends a bookmark about once a minute.
 SILENT_AFTER = 100.0
 WATCH_SECONDS = (240, 300)

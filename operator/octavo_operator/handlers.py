@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import kopf
 
+from octavo_api.informer import PAGE_SIZE
 from octavo_api.names import GROUP, PLURAL, VERSION
 from octavo_operator.observed import ObjectKey
 
@@ -65,6 +66,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 5
     settings.watching.server_timeout = 270
     settings.watching.client_timeout = 300
+    # By default kopf takes the whole list as one answer.
+    settings.watching.chunk_size = PAGE_SIZE
     settings.networking.error_backoffs = Backoffs()
     settings.process.ultimate_exiting_timeout = 10.0
     settings.queueing.exit_timeout = 1.0
