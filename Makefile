@@ -12,7 +12,7 @@ FIND_LINKS := $(if $(WHEELS),--find-links $(WHEELS))
 CACHE := $(or $(OCTAVO_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/octavo)
 export WHEELS
 
-.PHONY: help demo test test-unit test-e2e test-long lint format bench cluster cluster-down images model clean
+.PHONY: help demo test test-unit test-e2e test-long lint format bench bench-operator cluster cluster-down images model clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -54,6 +54,9 @@ format: $(VENV)/.installed ## Format the code and mend what ruff can mend
 
 bench: $(VENV)/.installed model ## Speed of the engine here: a table, a picture and JSON (in .octavo/bench)
 	@$(BIN)/python -m octavo_engine.bench --model $(CACHE)/models/smollm2-135m-instruct --out .octavo/bench
+
+bench-operator: $(VENV)/.installed ## Memory, latency, writes of the operator with 500 services, 5,000 pods (minutes)
+	@$(RUN) -m bench.operator_scale $(BENCH_FLAGS)
 
 cluster: $(VENV)/.installed ## Start a local Kubernetes of two nodes, or NODES=n (writes .octavo/kubeconfig)
 	@$(RUN) -m cluster up $(if $(NODES),--nodes $(NODES))

@@ -1,0 +1,1 @@
+"""Benches of the whole system on the local cluster: `python -m bench.operator_scale`."""
