@@ -38,18 +38,21 @@ def stamped(manifest: Manifest) -> Manifest:
 
 def holds(live: Any, wanted: Any, field: str = "", inside: str = "") -> bool:
     """Whether every field of `wanted` has that value in `live`."""
+    # Mostly it is the very same, which Python compares many times faster than we do.
+    if live == wanted:
+        return True
     if field in EXACT:
-        return bool(live == wanted)
+        return False
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(
             holds(live.get(name), value, name, field) for name, value in wanted.items()
         )
     if isinstance(wanted, list):
         return _list_holds(live or [], wanted, field)
-    if live != wanted and QUANTITIES & {field, inside}:
+    if QUANTITIES & {field, inside}:
         return _same_quantity(live, wanted)
     # The API server leaves out what is empty, null or false.
-    return bool(live == wanted or (live is None and wanted in ("", False)))
+    return live is None and wanted in ("", False)
 
 
 def _list_holds(live: list[Any], wanted: list[Any], field: str) -> bool:
