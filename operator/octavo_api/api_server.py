@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlencode
+from urllib.request import getproxies
 
 import aiohttp
 from kubernetes.aio import config
@@ -102,6 +103,9 @@ class ApiServer:
         tracing.on_connection_reuseconn.append(self._require_permission)
         tracing.on_connection_create_end.append(self._require_permission)
         configuration.trace_configs = [tracing]
+        # The client looks into ~/.netrc, in a thread, before each request, which costs more than all the rest
+        # of it, if it is to heed the environment; that is needed for a proxy alone.
+        configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
         self._client = ApiClient(configuration=configuration)
 
     @classmethod

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -18,9 +19,11 @@ class Server:
         self.seen: list[str] = []
         self.permits = True
         self.answered: list[tuple[str, str, int]] = []
+        self.credentials: list[str | None] = []
 
     async def ok(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(request.method)
+        self.credentials.append(request.headers.get("Authorization"))
         return web.json_response({"items": []})
 
     async def hang_up(self, request: web.Request) -> web.StreamResponse:
@@ -107,3 +110,18 @@ async def test_every_answer_is_told_and_no_answer_as_0() -> None:
 async def _some(client: ApiServer) -> AsyncIterator[object]:
     async for event in client.watch(PODS, "n", {"watch": "true"}, silent_after=5.0):
         yield event
+
+
+async def test_what_a_netrc_says_of_the_host_is_not_for_the_api_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    server = Server()
+    async with client_of(server, server.ok) as client:
+        await client.list_page(PODS, "n", {})
+    assert server.credentials == [None]
