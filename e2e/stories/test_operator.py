@@ -81,7 +81,7 @@ def own_operator(cluster: Kubectl, kubectl: Kubectl) -> Iterator[Kubectl]:
 def refusals(kubectl: Kubectl) -> list[str]:
     """What the operators of the namespace logged of rights that they lack."""
     lines = kubectl("logs", "-l", install.OPERATOR_PODS, "--tail=-1").stdout.splitlines()
-    return [line for line in lines if "403" in line or "orbidden" in line]
+    return [line for line in lines if "403 Forbidden" in line or "APIForbidden" in line]
 
 
 def test_an_operator_of_one_namespace_serves_it_and_looks_at_no_other(
