@@ -11,12 +11,19 @@ from octavo_operator.work_queue import RetryLater
 
 # Conflicts, throttling, no answer: to be tried again and of no interest to the user.
 PASSING = frozenset({0, 404, 409, 429})
+# Nobody tells us when a role or a quota has changed.
+REFUSED_AGAIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     refusals: tuple[Refusal, ...] = ()
     retry: RetryLater | None = None
+
+    @property
+    def may_be_allowed(self) -> bool:
+        """Whether what was refused may be allowed at any time: a right is given, a quota is raised."""
+        return any(not refusal.terminal for refusal in self.refusals)
 
 
 class Refused(Exception):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from octavo_api.api_server import ApiError
-from octavo_operator.attempts import Outcome
+from octavo_operator.attempts import REFUSED_AGAIN_SECONDS, Outcome
 from octavo_operator.gateway_plan import gateway_plan
 from octavo_operator.gateway_seen import GatewaySeen
 from octavo_operator.gateway_status import outdated
@@ -36,4 +36,6 @@ async def reconcile_gateway(
         visit(ObjectKey(key.namespace, name))
     if outcome.retry is not None:
         raise outcome.retry
+    if outcome.may_be_allowed:
+        return REFUSED_AGAIN_SECONDS
     return resync_seconds * random.uniform(0.9, 1.1)  # noqa: S311

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from octavo_api.api_server import ApiError
 from octavo_api.service_status import ServiceStatus
-from octavo_operator.attempts import Outcome
+from octavo_operator.attempts import REFUSED_AGAIN_SECONDS, Outcome
 from octavo_operator.events import Event
 from octavo_operator.observed import ObjectKey, Observed
 from octavo_operator.plan import Plan, plan
@@ -65,6 +65,9 @@ async def _reconcile(
         note(end)
     if outcome.retry is not None:
         raise outcome.retry
+    waits = [resync_seconds * random.uniform(0.9, 1.1)]  # noqa: S311
     if todo.requeue_after is not None:
-        return todo.requeue_after.total_seconds()
-    return resync_seconds * random.uniform(0.9, 1.1)  # noqa: S311
+        waits = [todo.requeue_after.total_seconds()]
+    if outcome.may_be_allowed:
+        waits.append(REFUSED_AGAIN_SECONDS)
+    return min(waits)

@@ -14,6 +14,7 @@ from octavo_api.api_server import (
     SERVICES,
     ApiError,
 )
+from octavo_operator.attempts import REFUSED_AGAIN_SECONDS
 from octavo_operator.observed import OperatorDefaults
 from octavo_operator.work_queue import RetryLater
 
@@ -194,6 +195,18 @@ async def test_a_refused_child_is_told_and_the_others_are_made() -> None:
         assert fake.condition("EngineReady") == ("False", "AdmissionRefused")
         assert fake.condition("Stalled") == ("True", "AdmissionRefused")
         assert len(fake.server.of_kind("PodDisruptionBudget")) == 1
+
+
+@pytest.mark.parametrize(("status", "is_soon"), [(403, True), (422, False)])
+async def test_what_a_role_or_a_quota_refuses_is_tried_again_soon_and_what_is_invalid_is_not(
+    status: int, is_soon: bool
+) -> None:
+    async with cluster() as fake:
+        await fake.settle()
+        fake.server.failures["Service"] = [ApiError(status, "Refused", "no")]
+        fake.server.remove(SERVICES.path(*KEY))
+        after = await fake.visit()
+        assert after is not None and (after <= REFUSED_AGAIN_SECONDS) == is_soon
 
 
 @pytest.mark.parametrize("status", [0, 409, 429])
