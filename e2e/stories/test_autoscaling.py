@@ -74,12 +74,12 @@ def test_full_kv_caches_bring_replicas_and_their_end_takes_them_away(
     manifest = tiny(tiny_model, autoscaling, SMALL_CACHE, running=64)
     start(kubectl, manifest, until)
     load: dict[str, Any] = {
-        "concurrency": 6,
+        "concurrency": 10,
         "least_tokens": 300,
         "most_tokens": 400,
         "longest_pause_seconds": 0.0,
     }
-    with recorded(kubectl, "tiny") as record, streams(kubectl, "tiny", num_prompts=6, **load) as traffic:
+    with recorded(kubectl, "tiny") as record, streams(kubectl, "tiny", num_prompts=12, **load) as traffic:
         until("more replicas", lambda: replicas(kubectl) > 1, seconds=60)
         assert kubectl("diff", "-f", "-", input=json.dumps(manifest), check=False).returncode == 0
         until("3 ready ones", lambda: is_settled(kubectl, "tiny", 3), seconds=120)
@@ -166,6 +166,18 @@ def test_an_outage_of_the_metrics_holds_the_replicas_and_is_told(
 
     install.operator()
     until("one replica", lambda: is_settled(kubectl, "tiny", 1), seconds=120)
+    until("it scales", lambda: said(kubectl) == ("True", "ScalingActive"), seconds=60)
+
+
+@pytest.mark.usefixtures("metrics_api_comes_back")
+def test_without_a_metrics_api_the_condition_names_what_to_install(
+    cluster: Kubectl, kubectl: Kubectl, until: Any, tiny_model: str
+) -> None:
+    start(kubectl, tiny(tiny_model, {"maxReplicas": 2}, LARGE_CACHE, running=1), until)
+    cluster("delete", "apiservice", "v1beta2.custom.metrics.k8s.io")
+    until("it is told", lambda: said(kubectl) == ("False", "MissingMetricsAPI"), seconds=60)
+    assert is_settled(kubectl, "tiny", 1)
+    install.operator()
     until("it scales", lambda: said(kubectl) == ("True", "ScalingActive"), seconds=60)
 
 

@@ -6,7 +6,9 @@ from typing import Any
 from fake_cluster import KEY, FakeCluster, cluster
 
 from octavo_api.api_server import INFERENCE_SERVICES, POD_AUTOSCALERS, SCALED_OBJECTS
+from octavo_operator.gateway_reports import GatewayPod
 from octavo_operator.observed import ObjectKey, OperatorDefaults
+from octavo_operator.traffic import TrafficReport
 
 AUTOSCALING = {"maxReplicas": 4}
 TO_ZERO = {"minReplicas": 0, "maxReplicas": 4, "idleSeconds": 60}
@@ -179,6 +181,22 @@ async def test_it_is_visited_again_when_it_can_have_been_idle_for_long_enough() 
         fake.later += timedelta(seconds=200)
         fake.world.idle_seconds = 20.0
         assert await fake.visit() == 40.0
+
+
+async def test_a_request_that_comes_between_the_look_and_the_step_to_zero_keeps_it() -> None:
+    async with cluster(autoscaling=TO_ZERO) as fake:
+        await idle(fake)
+        ask = fake.world.ask_traffic
+
+        async def ask_before_it_comes(gateways: tuple[GatewayPod, ...]) -> tuple[TrafficReport, ...]:
+            told = await ask(gateways)
+            fake.world.waiting = 1
+            return told
+
+        fake.world.ask_traffic = ask_before_it_comes  # type: ignore[method-assign]
+        await fake.restart()
+        await fake.visit()
+        assert fake.service["spec"].get("replicas", 1) == 1
 
 
 async def test_a_scale_that_somebody_else_sets_meanwhile_stays() -> None:
