@@ -152,11 +152,11 @@ class ApiServer:
             raise
 
     async def serves(self, resource: Resource) -> bool:
-        """Whether the cluster knows the kind."""
+        """Whether the cluster knows the kind, and lets us know that."""
         try:
             found = await self.request("GET", f"/apis/{resource.api_version}")
         except ApiError as error:
-            if error.status == 404:
+            if error.status in (403, 404):
                 return False
             raise
         return any(item["name"] == resource.plural for item in found["resources"])

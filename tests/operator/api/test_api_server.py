@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
-from octavo_api.api_server import PODS, ApiError, ApiServer
+from octavo_api.api_server import PODS, SCALED_OBJECTS, ApiError, ApiServer
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -40,6 +40,7 @@ class Server:
 async def client_of(server: Server, answer: Answer) -> AsyncIterator[ApiServer]:
     app = web.Application()
     app.router.add_route("*", "/api/v1/namespaces/n/pods{rest:.*}", answer)
+    app.router.add_route("GET", "/apis/keda.sh/v1alpha1", answer)
     app.router.add_route("*", "/api/v1/namespaces/first/pods{rest:.*}", server.ok)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.05)
     await runner.setup()
@@ -125,3 +126,31 @@ async def test_what_a_netrc_says_of_the_host_is_not_for_the_api_server(
     async with client_of(server, server.ok) as client:
         await client.list_page(PODS, "n", {})
     assert server.credentials == [None]
+
+
+@pytest.mark.parametrize(
+    ("status", "kinds", "is_served"),
+    [
+        (200, ["scaledjobs", "scaledobjects"], True),
+        (200, ["scaledjobs"], False),
+        (404, [], False),
+        (403, [], False),
+    ],
+)
+async def test_a_kind_is_served_where_its_group_lists_it(
+    status: int, kinds: list[str], is_served: bool
+) -> None:
+    async def discovery(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"resources": [{"name": kind} for kind in kinds]}, status=status)
+
+    async with client_of(Server(), discovery) as client:
+        assert await client.serves(SCALED_OBJECTS) is is_served
+
+
+async def test_whether_a_kind_is_served_stays_open_while_the_server_cannot_say() -> None:
+    async def unavailable(_: web.Request) -> web.StreamResponse:
+        return web.json_response({}, status=503)
+
+    async with client_of(Server(), unavailable) as client:
+        with pytest.raises(ApiError):
+            await client.serves(SCALED_OBJECTS)
