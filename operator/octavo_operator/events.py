@@ -48,7 +48,7 @@ def event_manifest(event: Event, key: ObjectKey, uid: str, now: datetime) -> Man
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"namespace": key.namespace, "generateName": f"{key.name}."},
+        "metadata": {"namespace": key.namespace, "generateName": f"{key.name}-"},
         "eventTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "reportingController": OPERATOR_NAME,
         "reportingInstance": OPERATOR_NAME,

@@ -1,3 +1,5 @@
+import re
+
 from operator_builders import NOW, pod
 
 from octavo_operator.drain import Draining
@@ -36,3 +38,9 @@ def test_an_event_speaks_of_the_service() -> None:
         "uid": "u",
     }
     assert (manifest["eventTime"], len(manifest["note"])) == ("2026-11-01T12:00:00.000000Z", 1024)
+
+
+def test_its_name_begins_as_the_api_server_lets_names_begin() -> None:
+    manifest = event_manifest(Event("DrainStarted", ""), ObjectKey("team", "demo"), "u", NOW)
+    # What the API server checks is the beginning without its last dash.
+    assert re.fullmatch(r"[a-z0-9][-a-z0-9.]*[a-z0-9]-", manifest["metadata"]["generateName"])
