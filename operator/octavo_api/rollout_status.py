@@ -22,6 +22,8 @@ class RolloutFailure:
     message: str
     at: str
     """RFC 3339 in UTC."""
+    settings: str = ""
+    """Hash of the spec.rollout under which it failed: under another one it is tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +34,10 @@ class RolloutRecord:
     """The last revision that was rolled out completely: what a rollback goes back to."""
     strategy: EffectiveStrategy = "Surge"
     """Auto begins as Surge and may have become Replace."""
-    step: int = 0
-    """Of a canary: the index of the step that is under way; as many as there are steps: promoted."""
+    passed_percent: int = 0
+    """Of a canary: the share with which it has passed the gate; the next step is the first above it."""
+    abandoned: str = ""
+    """A revision that had failed when another was asked for; it gets nothing while it still has pods."""
     started_at: str = ""
     step_started_at: str = ""
     """When the step's share of the requests first went to the new revision; empty before."""
@@ -45,7 +49,8 @@ class RolloutRecord:
             revision=fields.text("revision") or "",
             stable=fields.text("stableRevision") or "",
             strategy=fields.choice("strategy", _STRATEGIES, RolloutRecord().strategy),
-            step=fields.integer("step", 0),
+            passed_percent=fields.integer("passedPercent", 0),
+            abandoned=fields.text("abandonedRevision") or "",
             started_at=fields.text("startedAt") or "",
             step_started_at=fields.text("stepStartedAt") or "",
             failure=_failure(fields.part("failure")) if fields.has("failure") else None,
@@ -58,15 +63,18 @@ class RolloutRecord:
             "strategy": self.strategy,
             "startedAt": self.started_at,
             "stepStartedAt": self.step_started_at,
+            "abandonedRevision": self.abandoned,
         }
         manifest: dict[str, Any] = {name: text for name, text in texts.items() if text}
-        manifest["step"] = self.step
+        if self.passed_percent:
+            manifest["passedPercent"] = self.passed_percent
         if self.failure is not None:
             manifest["failure"] = {
                 "revision": self.failure.revision,
                 "reason": self.failure.reason,
                 "message": self.failure.message,
                 "at": self.failure.at,
+                "settings": self.failure.settings,
             }
         return manifest
 
@@ -77,4 +85,5 @@ def _failure(fields: Fields) -> RolloutFailure:
         reason=fields.text("reason") or "",
         message=fields.text("message") or "",
         at=fields.text("at") or "",
+        settings=fields.text("settings") or "",
     )

@@ -51,6 +51,7 @@ from octavo_operator.preflight_seen import PreflightSeen
 from octavo_operator.render.gateway_token import token_secret_name
 from octavo_operator.revision import existing
 from octavo_operator.rollout_watch import RolloutWatch
+from octavo_operator.work_queue import RetryLater
 from octavo_operator.writer import Writer, title
 
 log = logging.getLogger(__name__)
@@ -232,7 +233,10 @@ class Cluster:
             "status": status.to_manifest(),
         }
         path = INFERENCE_SERVICES.path(key.namespace, key.name, "status")
-        await self._server.apply(path, body, field_manager=FIELD_MANAGER)
+        written = await self._server.apply(path, body, field_manager=FIELD_MANAGER)
+        if status.rollout is not None and "rollout" not in (written.get("status") or {}):
+            # What a rollout remembers would be decided, and forgotten, again and again.
+            raise RetryLater("the CRD is older than this operator; apply it: kubectl apply -k crds", 30.0)
 
 
 def _parse(raw: Manifest) -> tuple[InferenceService | None, str]:

@@ -82,7 +82,7 @@ def _progressing(at: Situation) -> Verdict:
 
 def _given_up(at: Situation) -> Verdict:
     """As condition Progressing has it."""
-    if at.is_complete:
+    if not at.old:
         return Verdict("False", Reason.ROLLED_BACK, failure_text(at.record))
     return Verdict("True", Reason.ROLLING_BACK, f"{failure_text(at.record)}{told(at.leaving)}")
 

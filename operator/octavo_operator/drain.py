@@ -84,9 +84,9 @@ def called_back(pods: Iterable[EnginePod], leaving: Iterable[Draining]) -> tuple
 
 
 def told(leaving: Sequence[Draining]) -> str:
-    """The end of a sentence: what is waited for."""
+    """The end of a sentence: what is waited for. No numbers: a status must not move with every request."""
     waiting = [item for item in leaving if not item.released]
-    texts = [f"; draining pod {item.pod.name}: {item.in_flight} requests in flight" for item in waiting[:3]]
+    texts = [f"; draining pod {item.pod.name}" for item in waiting[:3]]
     more = [f"; {len(waiting) - 3} more are draining"] if len(waiting) > 3 else []
     return "".join(texts + more)
 

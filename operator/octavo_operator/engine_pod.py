@@ -35,6 +35,8 @@ class EnginePod:
     uid: str = ""
     ready_since: datetime | None = None
     """None while it is not ready, or it is not known."""
+    unready_since: datetime | None = None
+    """Since when it has not been ready: of one that never was, since it was made."""
     lapsed: bool = False
     """It runs and is not ready, but has been so since its container started: it may still hold requests."""
     accelerators: Mapping[str, int] = field(default_factory=dict)
@@ -82,6 +84,11 @@ class EnginePod:
             deleting="deletionTimestamp" in meta,
             uid=meta.get("uid", ""),
             ready_since=_ready_since(ready),
+            unready_since=(
+                None
+                if ready.get("status") == "True"
+                else _time(ready.get("lastTransitionTime") or "", created)
+            ),
             lapsed=_has_lapsed(ready, state),
             accelerators=_extended_resources(raw.get("spec") or {}),
             unschedulable_since=(

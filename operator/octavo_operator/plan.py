@@ -24,8 +24,9 @@ from octavo_operator.render.gateway_token import token_secret
 from octavo_operator.render.preflight import preflight_job
 from octavo_operator.revision import Revision
 from octavo_operator.revisit import ASK_AGAIN, until_drained, until_rollout_moves
-from octavo_operator.rollout import Rollout, roll, rollout_view
+from octavo_operator.rollout import Rollout, roll
 from octavo_operator.rollout_texts import rollout_events
+from octavo_operator.rollout_view import rollout_view
 from octavo_operator.wanted import goal_of, preflight_of, wanted_revision
 
 
@@ -88,8 +89,11 @@ def plan(observed: Observed, now: datetime) -> Plan:
     before = observed.status.rollout
     current = rollout_record.current(service, before, revision.hash8, now) if revision else before
     standing = tuple(item for item in observed.deployments if not item.deleting)
+    if current is not None and all(item.revision != current.stable for item in standing):
+        # Somebody deleted the way back: what was given up is all that is left.
+        current = replace(current, failure=None)
     preflight = preflight_of(observed, revision, current, now)
-    goal = goal_of(revision, current, preflight, standing)
+    goal = goal_of(revision, current, preflight)
     view = rollout_view(service, goal, current or RolloutRecord(), standing, observed.pods, now)
     rollout = roll(view)
     leaving = _leaving(observed, service, standing, rollout, now)

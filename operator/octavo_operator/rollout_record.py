@@ -16,7 +16,8 @@ from octavo_operator.engine_deployment import EngineDeployment
 from octavo_operator.gate import GateVerdict, gate
 from octavo_operator.observed import Observed
 from octavo_operator.preflight import PreflightView
-from octavo_operator.rollout import canary_step
+from octavo_operator.revision import short_hash
+from octavo_operator.rollout_view import canary_step
 from octavo_operator.shortage import accelerator_shortage
 
 # A pod that no node has room for may wait for one that is just being freed.
@@ -29,17 +30,28 @@ def current(
     """The record of the revision that is asked for: a fresh one when another was asked for before."""
     before = before or RolloutRecord()
     if before.revision != asked:
+        failed = before.failure.revision if before.failure is not None else before.abandoned
         return RolloutRecord(
             revision=asked,
             stable=before.stable,
             strategy=_strategy(service, "Surge", is_return=asked == before.stable),
             started_at=timestamp(now),
+            abandoned="" if failed == asked else failed,
         )
     is_return = asked == before.stable
     strategy = _strategy(service, before.strategy, is_return=is_return)
-    # With automatic rollback off a revision is tried in spite of what happened to it.
-    failure = before.failure if service.rollout.auto_rollback else None
-    return replace(before, strategy=strategy, failure=failure)
+    return replace(before, strategy=strategy, failure=_still_failed(service, before.failure))
+
+
+def _still_failed(service: InferenceService, failure: RolloutFailure | None) -> RolloutFailure | None:
+    """With automatic rollback off, or under other rules, it is tried in spite of what happened."""
+    is_judged_alike = failure is not None and failure.settings in ("", settings_hash(service))
+    return failure if service.rollout.auto_rollback and is_judged_alike else None
+
+
+def settings_hash(service: InferenceService) -> str:
+    """Of all in spec.rollout that a rollout is judged by."""
+    return short_hash(repr(replace(service.rollout, paused=False, revision_history_limit=0)))
 
 
 def _strategy(service: InferenceService, before: EffectiveStrategy, *, is_return: bool) -> EffectiveStrategy:
@@ -73,8 +85,9 @@ def advance(
         return Advance(record=record)
     update = next((item for item in observed.deployments if item.revision == record.revision), None)
     if is_complete and update is not None:
-        done = replace(record, stable=record.revision, step_started_at="", step=0)
-        return Advance(record=done if _is_promoted(service, record, update) else record)
+        # With no pods at all a revision has proved nothing.
+        done = replace(record, stable=record.revision, step_started_at="", passed_percent=0, abandoned="")
+        return Advance(record=done if update.replicas > 0 else record)
     verdict = _verdict(observed, service, record)
     if (failure := _failure(observed, service, record, update, preflight, verdict, now)) is not None:
         return Advance(record=replace(record, failure=failure), verdict=verdict)
@@ -83,11 +96,6 @@ def advance(
     if _has_fallen_back(observed, service, record, now):
         return Advance(record=replace(record, strategy="Replace"))
     return Advance(record=_stepped(observed, service, record, verdict, now), verdict=verdict)
-
-
-def _is_promoted(service: InferenceService, record: RolloutRecord, update: EngineDeployment) -> bool:
-    """With no pods at all a revision has proved nothing."""
-    return record.stable == "" or update.replicas > 0
 
 
 def _verdict(observed: Observed, service: InferenceService, record: RolloutRecord) -> GateVerdict | None:
@@ -109,11 +117,17 @@ def _failure(
     has_stable = any(item.revision == record.stable and not item.deleting for item in observed.deployments)
     if not service.rollout.auto_rollback or not has_stable or record.stable == record.revision:
         return None
-    found = _cause(observed, service, record, update, preflight, verdict)
+    found = _cause(observed, service, record, update, preflight, verdict, now)
     if found is None:
         return None
     reason, message = found
-    return RolloutFailure(revision=record.revision, reason=reason, message=message, at=timestamp(now))
+    return RolloutFailure(
+        revision=record.revision,
+        reason=reason,
+        message=message,
+        at=timestamp(now),
+        settings=settings_hash(service),
+    )
 
 
 def _cause(
@@ -123,6 +137,7 @@ def _cause(
     update: EngineDeployment | None,
     preflight: PreflightView | None,
     verdict: GateVerdict | None,
+    now: datetime,
 ) -> tuple[Reason, str] | None:
     if update is None:
         is_refused = preflight is not None and preflight.outcome == "failed"
@@ -132,7 +147,7 @@ def _cause(
         return finding.reason, finding.message
     if (crash := crash_loop(observed.pods, record.revision)) is not None:
         return Reason.CRASH_LOOP, crash
-    if update.deadline_exceeded:
+    if update.deadline_exceeded or any(due <= now for due in deadlines(observed, service, record)):
         seconds = service.rollout.progress_deadline_seconds
         why = finding.message if finding is not None else "no reason was reported"
         message = f"no progress within spec.rollout.progressDeadlineSeconds ({seconds}): {why}"
@@ -140,6 +155,23 @@ def _cause(
     if verdict is not None and verdict.outcome == "fail":
         return Reason.GATE_FAILED, verdict.message
     return None
+
+
+def deadlines(observed: Observed, service: InferenceService, record: RolloutRecord) -> list[datetime]:
+    """By when each pod of the revision that is not ready has to be.
+
+    The Deployment's own deadline ends with the first time that it is complete, and one made with no replicas
+    is complete at once.
+    """
+    seconds = timedelta(seconds=service.rollout.progress_deadline_seconds)
+    return [
+        pod.unready_since + seconds
+        for pod in observed.pods
+        if pod.revision == record.revision
+        and pod.is_live
+        and pod.draining_since is None
+        and pod.unready_since is not None
+    ]
 
 
 def _has_fallen_back(
@@ -181,7 +213,7 @@ def _stepped(
     # An operator that was restarted judges by what it has seen itself.
     if now - observed.window.since < timedelta(seconds=step.pause_seconds):
         return record
-    return replace(record, step=record.step + 1, step_started_at="")
+    return replace(record, passed_percent=step.weight_percent, step_started_at="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
 from octavo_operator.events import Event
 from octavo_operator.gate import GateVerdict
-from octavo_operator.rollout import canary_step
+from octavo_operator.rollout_view import canary_step
 
 
 def rollout_events(
@@ -26,13 +26,13 @@ def rollout_events(
     if before.strategy != after.strategy:
         note = f"no accelerator is free for revision {after.revision}: an old pod makes room for it"
         return (Event("StrategyFallback", note, "Warning"),)
-    steps = service.rollout.canary.steps
     figures = f": {verdict.message}" if verdict is not None else ""
-    if after.step > before.step and after.step < len(steps):
-        share = steps[after.step].weight_percent
-        return (Event("CanaryStepPassed", f"revision {after.revision} goes on to {share} %{figures}"),)
-    if after.step > before.step:
-        return (Event("CanaryPromoted", f"revision {after.revision} gets all requests{figures}"),)
+    if after.passed_percent > before.passed_percent:
+        step = canary_step(service, after)
+        if step is None:
+            return (Event("CanaryPromoted", f"revision {after.revision} gets all requests{figures}"),)
+        note = f"revision {after.revision} goes on to {step.weight_percent} %{figures}"
+        return (Event("CanaryStepPassed", note),)
     return ()
 
 
@@ -40,10 +40,10 @@ def failure_text(record: RolloutRecord) -> str:
     """Why the asked revision does not run, what does, and what to do."""
     assert record.failure is not None
     failure = record.failure
-    stays = f"; revision {record.stable} serves" if record.stable else ""
+    stays = f"; back to revision {record.stable}" if record.stable else ""
     return (
-        f"revision {failure.revision} was given up: {failure.message}{stays}; change spec, "
-        "or set spec.rollout.autoRollback to false to try the same again"
+        f"revision {failure.revision} was given up: {failure.message}{stays}; to try again change spec "
+        "(spec.rollout counts), or set spec.rollout.autoRollback to false"
     )
 
 
@@ -52,7 +52,8 @@ def canary_text(service: InferenceService, record: RolloutRecord | None, verdict
     step = canary_step(service, record) if record is not None else None
     if record is None or step is None:
         return ""
-    number = f"step {record.step + 1} of {len(service.rollout.canary.steps)}"
+    steps = service.rollout.canary.steps
+    number = f"step {steps.index(step) + 1} of {len(steps)}"
     share = f"{step.weight_percent} % of the requests go to revision {record.revision}"
     waits = "its replicas start" if not record.step_started_at else verdict.summary if verdict else ""
     return f"{number}: {share}" + (f"; {waits}" if waits else "")

@@ -11,7 +11,7 @@ from octavo_operator.engine_pod import EnginePod
 from octavo_operator.gateway_client import AskTraffic
 from octavo_operator.gateway_reports import running_gateways
 from octavo_operator.observed import ObjectKey
-from octavo_operator.rollout import canary_step
+from octavo_operator.rollout_view import canary_step
 from octavo_operator.shortage import accelerator_shortage
 from octavo_operator.traffic import Window
 from octavo_operator.windows import Windows
@@ -31,11 +31,12 @@ class RolloutWatch:
         self, key: ObjectKey, service: InferenceService, record: RolloutRecord | None, now: datetime
     ) -> Window | None:
         """Of the canary's step under way; None where there is none."""
-        if record is None or canary_step(service, record) is None or not record.step_started_at:
+        step = canary_step(service, record) if record is not None else None
+        if record is None or step is None or not record.step_started_at:
             self._windows.forget(key)
             return None
         gateways = running_gateways(self._children.gateway_pods.of(key.namespace, GATEWAY_NAME))
-        mark = f"{record.revision}/{record.step}/{record.step_started_at}"
+        mark = f"{record.revision}/{step.weight_percent}/{record.step_started_at}"
         return self._windows.take(key, mark, await self._ask_traffic(gateways), now)
 
     def forget(self, key: ObjectKey) -> None:

@@ -6,7 +6,6 @@ from octavo_api.model_source import FileModel
 from octavo_api.names import Reason
 from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
-from octavo_operator.engine_deployment import EngineDeployment
 from octavo_operator.observed import Observed, Resolved, Resolving, Unresolved
 from octavo_operator.preflight import PreflightView, preflight_wanted
 from octavo_operator.render.pod import pod_template
@@ -39,14 +38,12 @@ def goal_of(
     revision: Revision | None,
     record: RolloutRecord | None,
     preflight: PreflightView | None,
-    standing: tuple[EngineDeployment, ...],
 ) -> str | None:
     """The revision to roll out: the asked one, or after its failure the stable one; None: nothing new."""
     if revision is None or record is None:
         return None
     if record.failure is not None:
-        has_stable = any(item.revision == record.stable for item in standing)
-        return record.stable if has_stable else None
+        return record.stable
     return revision.hash8 if preflight is None or preflight.outcome == "passed" else None
 
 

@@ -9,10 +9,13 @@ import pytest
 from fake_cluster import FakeCluster, cluster
 from traffic_builders import figures
 
+from octavo_api.names import Reason
+from octavo_operator.observed import Unresolved
+
 STEPS = [{"weightPercent": 10, "pauseSeconds": 60}, {"weightPercent": 50, "pauseSeconds": 60}]
 GATE = {"maxErrorPercent": 1, "maxTTFTMilliseconds": 1000, "minRequests": 20}
 CANARY = {"strategy": "Canary", "canary": {"steps": STEPS, "gate": GATE}}
-A, B = {"uri": "file:///a"}, {"uri": "file:///b"}
+A, B, C = {"uri": "file:///a"}, {"uri": "file:///b"}, {"uri": "file:///c"}
 FAST, SLOW = [0.1] * 30, [3.0] * 30
 
 
@@ -166,3 +169,74 @@ async def test_the_stable_revision_stays_whatever_the_history_limit() -> None:
         fake.write_service(model=B, replicas=0, rollout={"revisionHistoryLimit": 0})
         await fake.settle()
         assert any(item["metadata"]["name"].endswith(stable) for item in fake.server.of_kind("Deployment"))
+
+
+async def test_a_superseded_canary_gets_no_more_than_it_had() -> None:
+    async with rolling(CANARY, replicas=1) as fake:
+        assert weights(fake) == [10, 90]
+        fake.world.checks["/model/c"] = (75, "the hub is away")
+        fake.world.add_gateway("gateway-2")
+        fake.write_service(model=C, replicas=1, rollout=CANARY)
+        await fake.visit()
+        assert weights(fake) == [10, 90]
+
+
+async def test_an_unreachable_hub_leaves_a_canary_its_share() -> None:
+    async with rolling(CANARY, replicas=1) as fake:
+        fake.commit = Unresolved(Reason.MODEL_FETCH_FAILED, "no answer", terminal=False)
+        fake.write_service(model={"uri": "hf://org/name"}, replicas=1, rollout=CANARY)
+        await fake.settle()
+        assert weights(fake) == [10, 90]
+
+
+async def test_a_third_revision_is_a_canary_beside_the_stable_one_and_not_beside_the_second() -> None:
+    async with rolling(CANARY, replicas=4) as fake:
+        stable = fake.service["status"]["rollout"]["stableRevision"]
+        fake.write_service(model=C, replicas=4, rollout=CANARY)
+        await fake.settle()
+        shares = {item["name"]: item["weightPercent"] for item in fake.service["status"]["revisions"]}
+        assert shares == {stable: 90, fake.service["status"]["rollout"]["revision"]: 10}
+
+
+async def test_what_failed_is_not_called_back_when_a_third_is_asked_for() -> None:
+    async with rolling(CANARY, replicas=1) as fake:
+        failed = fake.service["status"]["rollout"]["revision"]
+        tell(fake, figures(30, ttft=SLOW), figures(300, ttft=FAST))
+        await fake.visit()
+        fake.write_service(model=C, replicas=3, rollout=CANARY)
+        for _ in range(20):
+            fake.world.step()
+            await fake.visit()
+            shares = {item["name"]: item["weightPercent"] for item in fake.service["status"]["revisions"]}
+            assert shares.get(failed, 0) == 0
+
+
+async def test_other_steps_go_on_above_what_has_been_passed() -> None:
+    async with rolling(CANARY) as fake:
+        tell(fake, figures(30, ttft=FAST), figures(300, ttft=FAST))
+        await pass_time(fake, 61)
+        assert weights(fake) == [50, 50]
+        steps = [{"weightPercent": 20, "pauseSeconds": 60}]
+        fake.write_service(model=B, replicas=2, rollout={**CANARY, "canary": {"steps": steps, "gate": GATE}})
+        await fake.settle()
+        assert weights(fake) == [20, 80]
+
+
+async def test_under_other_rules_what_failed_is_tried_again() -> None:
+    async with rolling(CANARY) as fake:
+        tell(fake, figures(30, ttft=SLOW), figures(300, ttft=FAST))
+        await fake.settle()
+        assert fake.condition("Stalled") == ("True", "RolledBack")
+        looser = {**CANARY, "canary": {"steps": STEPS, "gate": {**GATE, "maxTTFTMilliseconds": 9000}}}
+        fake.write_service(model=B, replicas=2, rollout=looser)
+        await fake.settle()
+        assert fake.condition("Progressing") == ("True", "CanaryStep")
+
+
+async def test_a_rollback_does_not_wait_for_the_end_of_a_pause() -> None:
+    async with rolling(CANARY) as fake:
+        fake.write_service(model=B, replicas=2, rollout={**CANARY, "paused": True})
+        tell(fake, figures(30, ttft=SLOW), figures(300, ttft=FAST))
+        await fake.settle()
+        assert weights(fake) == [100]
+        assert fake.condition("Stalled") == ("True", "RolledBack")

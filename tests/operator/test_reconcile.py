@@ -106,7 +106,7 @@ async def test_a_scale_down_waits_for_the_least_loaded_pod_and_cuts_nothing() ->
         fake.world.in_flight = {names[0]: 3, names[1]: 2, names[2]: 5}
         fake.write_service(replicas=2)
         assert await fake.visit() == 0.5
-        assert "draining pod" in str(fake.service["status"]) and "in flight" in str(fake.service["status"])
+        assert "draining pod" in str(fake.service["status"])
         await fake.settle()
         assert [pod["metadata"]["name"] for pod in fake.world.pods()] == [names[0], names[2]]
         assert fake.world.cut == []

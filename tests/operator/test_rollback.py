@@ -1,10 +1,15 @@
 """A revision that cannot run is given up, whatever it was that it could not; what ran runs on."""
 
+from datetime import timedelta
 from typing import Any
 
+import pytest
 from fake_cluster import FakeCluster, cluster
 
 from octavo_api.api_server import DEPLOYMENTS, PODS
+from octavo_api.names import Reason
+from octavo_operator.observed import Unresolved
+from octavo_operator.work_queue import RetryLater
 
 A, B = {"uri": "file:///a"}, {"uri": "file:///b"}
 
@@ -99,3 +104,47 @@ async def test_a_stable_revision_that_somebody_deleted_is_no_way_back() -> None:
         end_engine(fake, 65, restarts=5)
         await fake.settle()
         assert fake.condition("Stalled") == ("True", "InvalidModel")
+
+
+async def test_a_pod_that_never_becomes_ready_is_overdue_whatever_its_deployment_says() -> None:
+    """A Deployment's own deadline ends with its first completion, and one of no replicas is complete."""
+    rollout = {"progressDeadlineSeconds": 60, "strategy": "Replace"}
+    async with cluster(rollout=rollout) as fake:
+        await change_model(fake, rollout=rollout)
+        assert "failure" not in fake.service["status"]["rollout"]
+        fake.later += timedelta(seconds=61)
+        await fake.settle()
+        failure = fake.service["status"]["rollout"]["failure"]
+        assert failure["reason"] == "ProgressDeadlineExceeded"
+        assert fake.condition("Available") == ("True", "Available")
+
+
+async def test_where_the_stable_revision_is_deleted_what_failed_is_all_that_is_left() -> None:
+    async with cluster() as fake:
+        await change_model(fake)
+        stable = fake.service["status"]["rollout"]["stableRevision"]
+        end_engine(fake, 65, restarts=1)
+        await fake.visit()
+        assert "failure" in fake.service["status"]["rollout"]
+        fake.server.remove(DEPLOYMENTS.path("team", f"demo-{stable}"))
+        fake.world.broken.clear()
+        await fake.settle()
+        assert fake.condition("Available") == ("True", "Available")
+
+
+async def test_an_older_crd_that_forgets_the_rollout_is_told_and_not_written_in_a_loop() -> None:
+    async with cluster() as fake:
+        fake.server.pruned.add("rollout")
+        with pytest.raises(RetryLater, match="kubectl apply -k crds"):
+            await fake.visit()
+
+
+async def test_a_service_back_from_zero_serves_with_what_it_has_while_its_model_is_unresolved() -> None:
+    async with cluster() as fake:
+        await fake.settle()
+        fake.write_service(model=A, replicas=0)
+        await fake.settle()
+        fake.commit = Unresolved(Reason.MODEL_FETCH_FAILED, "no answer", terminal=False)
+        fake.write_service(model={"uri": "hf://org/name"}, replicas=1)
+        await fake.settle()
+        assert fake.condition("Available") == ("True", "Available")

@@ -8,7 +8,8 @@ import pytest
 from operator_builders import BEFORE, NOW, deployment, pod, revision, service
 
 from octavo_api.rollout_status import RolloutFailure, RolloutRecord
-from octavo_operator.rollout import RevisionView, RolloutView, roll, rollout_view
+from octavo_operator.rollout import roll
+from octavo_operator.rollout_view import RevisionView, RolloutView, rollout_view
 
 
 def rev(name: str, size: int, *, ready: int = 0, draining: int = 0, **counts: int) -> RevisionView:
@@ -198,6 +199,13 @@ def test_a_canary_gets_its_share_of_the_replicas_and_no_more(
     assert targets(desired, "B", rev("A", old, ready=old), b, share=share) == expected
 
 
+def test_beside_a_third_canary_the_proved_revision_comes_back_as_the_second_goes() -> None:
+    a, b, c = rev("A", 1, ready=1), rev("B", 3, ready=3), rev("C", 1, ready=1)
+    canary = {"share": 25, "canary": "C", "stable": "A"}
+    assert targets(4, "C", a, b, c, **canary) == {"A": 1, "B": 2, "C": 1}
+    assert targets(4, "C", a, rev("B", 2, ready=2), c, **canary) == {"A": 2, "B": 2, "C": 1}
+
+
 def test_growth_during_a_canary_goes_to_the_revision_that_is_proved() -> None:
     assert targets(4, "B", rev("A", 2, ready=2), rev("B", 1, ready=1), share=10) == {"A": 3, "B": 1}
 
@@ -208,9 +216,11 @@ def test_a_canary_of_one_replica_takes_a_second_pod_whatever_the_surge() -> None
 
 def test_a_canary_gets_its_share_of_the_requests_whatever_its_pods() -> None:
     revisions = rev("A", 3, ready=3), rev("B", 3, ready=3)
-    view = RolloutView(desired=4, update="B", revisions=revisions, share=5)
+    view = RolloutView(desired=4, update="B", revisions=revisions, share=5, canary="B")
     assert dict(roll(view).weights) == {"A": 95, "B": 5}
-    alone = RolloutView(desired=4, update="B", revisions=(rev("A", 3), rev("B", 1, ready=1)), share=5)
+    alone = RolloutView(
+        desired=4, update="B", revisions=(rev("A", 3), rev("B", 1, ready=1)), share=5, canary="B"
+    )
     assert dict(roll(alone).weights) == {"B": 100}
 
 

@@ -14,9 +14,9 @@ ROLLING = RolloutRecord(revision="b", stable="a")
 
 
 def test_another_revision_begins_anew_and_keeps_the_way_back() -> None:
-    before = replace(ROLLING, step=1, step_started_at="t", strategy="Replace", failure=FAILED)
+    before = replace(ROLLING, passed_percent=10, step_started_at="t", strategy="Replace", failure=FAILED)
     assert current(service(), before, "c", NOW) == RolloutRecord(
-        revision="c", stable="a", started_at="2026-11-01T12:00:00Z"
+        revision="c", stable="a", abandoned="b", started_at="2026-11-01T12:00:00Z"
     )
 
 

@@ -39,6 +39,10 @@ class FakeApiServer:
         self.writes: list[str] = []
         self.num_reads: Counter[str] = Counter()
         """By kind, of objects asked for by name."""
+        # A second a change, from a while ago: nothing was made in the future.
+        self._begun = datetime.now(UTC) - timedelta(seconds=600)
+        self.pruned: set[str] = set()
+        """Fields of a status that the CRD does not know."""
         self.events: list[str] = []
         self.apis: set[str] = set()
         """Of others than Kubernetes itself."""
@@ -94,7 +98,8 @@ class FakeApiServer:
         self._count_write(f"apply {manifest['kind']}" + (" status" if path.endswith("/status") else ""))
         if path.endswith("/status"):
             item = self.objects[path.removesuffix("/status")]
-            item["status"] = copy.deepcopy(manifest["status"])
+            status = copy.deepcopy(manifest["status"])
+            item["status"] = {name: each for name, each in status.items() if name not in self.pruned}
             return self.changed(path.removesuffix("/status"))
         return self.put(path, copy.deepcopy(manifest))
 
@@ -132,7 +137,7 @@ class FakeApiServer:
         if before is None:
             number = next(self._versions)
             metadata |= {"uid": f"uid-{number}", "generation": 1}
-            created = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(seconds=number)
+            created = self._begun + timedelta(seconds=number)
             metadata["creationTimestamp"] = created.strftime("%Y-%m-%dT%H:%M:%SZ")
         else:
             kept = {name: before["metadata"][name] for name in ("uid", "generation", "creationTimestamp")}
@@ -245,6 +250,7 @@ class FakeCluster:
         """Let the world move on and reconcile, and again, until nothing changes."""
         for _ in range(steps):
             before = len(self.server.writes)
+            self.world.later = self.later
             has_moved = self.world.step()
             await self.visit_gateway()
             await self.visit()

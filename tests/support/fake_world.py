@@ -1,6 +1,7 @@
 """What a cluster does by itself: Deployments' pods come, become ready, and go; Jobs end; gateways look on."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ class FakeWorld:
     def __init__(self, server: "FakeApiServer") -> None:
         self._server = server
         self._serial = count(1)
+        self.later = timedelta()
+        """How far its clock is ahead of ours."""
         self.in_flight: dict[str, int] = {}
         self.waiting = 0
         """Requests that wait in each gateway."""
@@ -43,6 +46,10 @@ class FakeWorld:
         """Revisions of which the deployment controller says that they make no progress."""
         self.cut: list[str] = []
         """Pods that were deleted with requests in flight."""
+
+    @property
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.later
 
     def step(self) -> bool:
         """Whether anything changed."""
@@ -103,7 +110,7 @@ class FakeWorld:
                     pod["status"] = dict(WITHOUT_NODE)
                     self._server.changed(_path(pod))
             elif not is_ready(pod) and not any(model in str(deployment["spec"]) for model in self.broken):
-                pod["status"] = _status(ready=True)
+                pod["status"] = _status(self.now, ready=True)
                 self._server.changed(_path(pod))
 
     def _with_accelerators(self) -> list[Manifest]:
@@ -127,7 +134,7 @@ class FakeWorld:
                     "kind": "Pod",
                     "metadata": metadata,
                     "spec": {"containers": [_of_interest(deployment)]},
-                    "status": _status(ready=False),
+                    "status": _status(self.now, ready=False),
                 },
             )
 
@@ -231,10 +238,12 @@ WITHOUT_NODE = {
 }
 
 
-def _status(*, ready: bool) -> dict[str, Any]:
+def _status(now: datetime, *, ready: bool) -> dict[str, Any]:
+    changed = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    condition = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": changed}
     return {
         "phase": "Running",
-        "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+        "conditions": [condition],
         "containerStatuses": [{"name": "engine", "restartCount": 0, "state": {"running": {}}}],
     }
 

@@ -138,9 +138,9 @@ def completed(of: InferenceService, **fields: Any) -> RolloutRecord:
     return RolloutRecord(**{"revision": name, "stable": name, **times, **fields})
 
 
-def passed(of: InferenceService) -> dict[str, PreflightSeen]:
+def passed(of: InferenceService, commit: str | None = COMMIT) -> dict[str, PreflightSeen]:
     """The preflight of its revision, as an Observed has it."""
-    wanted = revision(of)
+    wanted = revision(of, commit)
     job = live(preflight_job(of, wanted), conditions=[{"type": "Complete", "status": "True"}])
     return {wanted.hash8: PreflightSeen(job)}
 

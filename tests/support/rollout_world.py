@@ -7,7 +7,7 @@ from functools import cache
 from itertools import count
 from typing import Any
 
-from operator_builders import BEFORE, NOW, live, observed, revision, service
+from operator_builders import BEFORE, NOW, live, observed, passed, revision, service
 
 from octavo_api.names import LABEL_REVISION
 from octavo_api.rollout_status import RolloutRecord
@@ -111,6 +111,7 @@ class RolloutWorld:
             self.service,
             status=ServiceStatus(rollout=self.record),
             resolution=Resolved(),
+            preflights=passed(self.service, None),
             deployments=tuple(map(self._counted, self.deployments.values())),
             others=self.others,
             pods=tuple(self.pods),

@@ -76,10 +76,11 @@ def test_the_status_is_written_and_read_in_full() -> None:
         rollout=RolloutRecord(
             revision="told-2",
             stable="told-1",
-            step=1,
+            passed_percent=10,
+            abandoned="told-0",
             started_at="t",
             step_started_at="t",
-            failure=RolloutFailure(revision="told-2", reason="r", message="m", at="t"),
+            failure=RolloutFailure(revision="told-2", reason="r", message="m", at="t", settings="s"),
         ),
     ).to_manifest()
     assert written(status, "status") - {"status"} == fields_of("status")
