@@ -41,14 +41,22 @@ class Rolling:
     def settled(self, seconds: float = 120) -> None:
         self.until("one settled replica", lambda: is_settled(self.kubectl, NAME, 1), seconds=seconds)
 
+    def engines(self) -> list[dict[str, Any]]:
+        """Its pods, without those that are being deleted."""
+        return [pod for pod in engines_of(self.kubectl, NAME) if "deletionTimestamp" not in pod["metadata"]]
+
     def pods(self) -> dict[str, int]:
-        """Of the service: uid -> restarts of its container."""
+        """Of each pod: uid -> restarts of its container."""
         return {
             pod["metadata"]["uid"]: sum(
                 each["restartCount"] for each in pod["status"].get("containerStatuses", [])
             )
-            for pod in engines_of(self.kubectl, NAME)
+            for pod in self.engines()
         }
+
+    def revisions(self) -> set[str]:
+        """Those that have pods."""
+        return {pod["metadata"]["labels"]["serving.octavo.dev/revision"] for pod in self.engines()}
 
     def record(self) -> dict[str, Any]:
         found: dict[str, Any] = self.kubectl.get("infsvc", NAME)["status"].get("rollout", {})

@@ -36,9 +36,7 @@ def test_a_model_is_swapped_on_the_only_accelerator_while_requests_wait(
         engine = faulty(misbehaving, FAKE) | sequences(200)
         rolling.write(engine=engine, accelerator=ACCELERATOR, rollout={"strategy": "Surge"})
         rolling.until("it is told", lambda: rolling.reason("EngineReady") == "InsufficientAccelerator")
-        (waiting,) = (
-            pod["metadata"]["name"] for pod in engines_of(rolling.kubectl, "tiny") if is_pending(pod)
-        )
+        (waiting,) = (pod["metadata"]["name"] for pod in rolling.engines() if is_pending(pod))
         assert_tells(rolling.condition("EngineReady")["message"], waiting)
         assert before.keys() < rolling.pods().keys(), "what serves goes on serving"
 
@@ -60,10 +58,7 @@ def test_a_model_is_swapped_on_the_only_accelerator_while_requests_wait(
         failure = rolling.given_up()
         assert failure["reason"] == "ProgressDeadlineExceeded"
         assert "progressDeadlineSeconds (15)" in failure["message"]
-        assert [
-            pod["metadata"]["labels"]["serving.octavo.dev/revision"]
-            for pod in engines_of(rolling.kubectl, "tiny")
-        ] == [stable]
+        assert rolling.revisions() == {stable}
         report = traffic.stop()
 
     assert failed(report) == {}
