@@ -53,11 +53,8 @@ def test_a_model_is_swapped_on_the_only_accelerator_while_requests_wait(
         before = rolling.pods()
         stable = rolling.record()["stableRevision"]
         engine = faulty(misbehaving, f"{FAKE},crash:0")
-        strategy = {"strategy": "Replace", "progressDeadlineSeconds": 15}
-        rolling.write(engine=engine, accelerator=ACCELERATOR, rollout=strategy)
-        failure = rolling.given_up()
-        assert failure["reason"] == "ProgressDeadlineExceeded"
-        assert "progressDeadlineSeconds (15)" in failure["message"]
+        rolling.write(engine=engine, accelerator=ACCELERATOR, rollout={"strategy": "Replace"})
+        assert rolling.given_up()["reason"] == "CrashLoop"
         assert rolling.revisions() == {stable}
         report = traffic.stop()
 
