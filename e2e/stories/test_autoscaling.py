@@ -95,7 +95,7 @@ def test_full_kv_caches_bring_replicas_and_their_end_takes_them_away(
 def test_long_prompts_that_wait_bring_replicas_though_the_kv_caches_are_empty(
     kubectl: Kubectl, client_is_there: None, until: Any, tiny_model: str
 ) -> None:
-    autoscaling = {"maxReplicas": 3, "targets": {"kvCachePercent": 70, "waitingRequests": 4}}
+    autoscaling = {"maxReplicas": 2, "targets": {"kvCachePercent": 70, "waitingRequests": 4}}
     start(kubectl, tiny(tiny_model, autoscaling, LARGE_CACHE, running=1), until)
     load: dict[str, Any] = {
         "concurrency": 18,
@@ -105,12 +105,12 @@ def test_long_prompts_that_wait_bring_replicas_though_the_kv_caches_are_empty(
     }
     long: dict[str, Any] = {"num_prompts": 60, "prompt_words": 200}
     with recorded(kubectl, "tiny") as record, streams(kubectl, "tiny", **long, **load) as traffic:
-        until("3 ready replicas", lambda: is_settled(kubectl, "tiny", 3), seconds=120)
-        until("the maximum is told", lambda: said(kubectl)[1] == "LimitedByMaximum", seconds=30)
+        until("the maximum is told", lambda: said(kubectl)[1] == "LimitedByMaximum", seconds=60)
+        until("2 ready replicas", lambda: is_settled(kubectl, "tiny", 2), seconds=120)
         report = traffic.stop()
         until("one replica again", lambda: is_settled(kubectl, "tiny", 1), seconds=120)
     assert failed(report) == {}
-    check_arithmetic(record, {KV_USAGE: 0.7, WAITING: 4.0}, maximum=3)
+    check_arithmetic(record, {KV_USAGE: 0.7, WAITING: 4.0}, maximum=2)
     assert max(each.averages.get(KV_USAGE, 0.0) for each in record.decisions) < 0.7 / 2
     assert said(kubectl) == ("True", "ScalingActive")
 
