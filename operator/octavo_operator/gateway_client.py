@@ -1,7 +1,12 @@
-"""Asks the gateway's pods about engine pods and traffic. The only HTTP between operator and gateway."""
+"""Asks the gateway's pods about engine pods and traffic. The only HTTP between operator and gateway.
+
+Who listens at a pod's address is not known for certain, so an answer costs little whatever it is: it is
+bounded in bytes and time, followed nowhere and never unpacked.
+"""
 
 import asyncio
 import ipaddress
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -12,8 +17,22 @@ from octavo_operator.gateway_reports import GatewayPod, GatewayReport
 from octavo_operator.traffic import TrafficReport
 
 TIMEOUT = aiohttp.ClientTimeout(total=1.0)
+MAX_BYTES = 4 * 1024 * 1024
+"""Thousands of services' figures take less."""
 AskTraffic = Callable[[tuple[GatewayPod, ...]], Awaitable[tuple[TrafficReport, ...]]]
 _Report = TypeVar("_Report")
+_NO_REPORT = (
+    aiohttp.ClientError,
+    TimeoutError,
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    # Numbers beyond all bounds, and lists within lists.
+    OverflowError,
+    RecursionError,
+)
 
 
 async def ask_gateways(
@@ -45,15 +64,28 @@ async def _ask_all(
         return ()
 
     async def ask(pod: GatewayPod) -> _Report:
-        host = f"[{pod.ip}]" if ipaddress.ip_address(pod.ip).version == 6 else pod.ip
         try:
-            async with session.get(f"http://{host}:{port}{path}") as response:
-                response.raise_for_status()
-                return read(pod.name, await response.json())
-        except (aiohttp.ClientError, TimeoutError, OSError, KeyError, TypeError, ValueError, AttributeError):
+            host = f"[{pod.ip}]" if ipaddress.ip_address(pod.ip).version == 6 else pod.ip
+            async with session.get(f"http://{host}:{port}{path}", allow_redirects=False) as response:
+                return read(pod.name, json.loads(await _body(response)))
+        except _NO_REPORT:
             # It starts, it is gone, or it is no gateway: whatever it is, it has said nothing.
             return silence(pod.name)
 
     # No connection is kept: a pod's address may be another pod's a moment later.
-    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+    async with aiohttp.ClientSession(
+        timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}, auto_decompress=False
+    ) as session:
         return tuple(await asyncio.gather(*map(ask, pods)))
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Raises ValueError for what is no answer, or too long a one, of which the rest is not read."""
+    if response.status != 200:
+        raise ValueError(f"status {response.status}")
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes")
+    return bytes(body)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from octavo_operator.told_numbers import whole
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayPod:
@@ -30,10 +32,10 @@ class GatewayReport:
 
     @staticmethod
     def from_json(pod: str, raw: Mapping[str, Any]) -> "GatewayReport":
-        """Raises KeyError, TypeError or ValueError for what is no such report."""
+        """Raises KeyError, TypeError, ValueError or AttributeError for what is no such report."""
         endpoints = {
             name: EndpointReport(
-                uid=str(item["uid"]), draining=item["draining"] is True, in_flight=int(item["in_flight"])
+                uid=str(item["uid"]), draining=item["draining"] is True, in_flight=whole(item["in_flight"])
             )
             for name, item in raw["pods"].items()
         }

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from octavo_operator.told_numbers import seconds, whole
+
 
 class Bucket(NamedTuple):
     low: float
@@ -35,7 +37,7 @@ class Histogram:
         found = []
         low, so_far, high = 0.0, 0, 0.0
         for bound, number in raw:
-            high, total = math.inf if bound is None else float(bound), int(number)
+            high, total = math.inf if bound is None else seconds(bound), whole(number)
             if high <= low or total < so_far:
                 raise ValueError(f"the edge {bound}: {number} does not go up from {low}: {so_far}")
             if total > so_far:
@@ -116,8 +118,8 @@ class Figures:
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> "Figures":
         return Figures(
-            requests=int(raw["requests"]),
-            errors=int(raw["errors"]),
+            requests=whole(raw["requests"]),
+            errors=whole(raw["errors"]),
             ttft=Histogram.from_json(raw["ttft"]),
             tpot=Histogram.from_json(raw["tpot"]),
         )
@@ -154,8 +156,8 @@ class ServiceTraffic:
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> "ServiceTraffic":
         return ServiceTraffic(
-            waiting=int(raw["waiting"]),
-            idle_seconds=float(raw["idle_seconds"]),
+            waiting=whole(raw["waiting"]),
+            idle_seconds=seconds(raw["idle_seconds"]),
             revisions={name: Figures.from_json(item) for name, item in raw["revisions"].items()},
         )
 
@@ -175,7 +177,7 @@ class TrafficReport:
         return TrafficReport(
             pod=pod,
             instance=str(raw["instance"]),
-            uptime_seconds=float(raw["uptime_seconds"]),
+            uptime_seconds=seconds(raw["uptime_seconds"]),
             services={name: ServiceTraffic.from_json(item) for name, item in raw["services"].items()},
         )
 

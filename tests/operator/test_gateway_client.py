@@ -1,14 +1,17 @@
 """The real client against real sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import gzip
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
-from octavo_operator.gateway_client import ask_gateways, ask_traffic
+from octavo_operator.gateway_client import MAX_BYTES, ask_gateways, ask_traffic
 from octavo_operator.gateway_reports import EndpointReport, GatewayPod, GatewayReport
 from octavo_operator.traffic import TrafficReport
 
@@ -22,10 +25,16 @@ async def gateway(answer: object, status: int = 200, delay: float = 0.0) -> Asyn
         await asyncio.sleep(delay)
         return web.json_response(answer, status=status)
 
+    async with listening(endpoints) as port:
+        yield port
+
+
+@asynccontextmanager
+async def listening(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[int]:
     app = web.Application()
-    app.router.add_get("/endpoints", endpoints)
-    app.router.add_get("/traffic", endpoints)
-    runner = web.AppRunner(app)
+    app.router.add_get("/endpoints", answer)
+    app.router.add_get("/traffic", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -71,3 +80,77 @@ async def test_an_error_a_long_silence_and_nobody_there_count_as_no_answer() -> 
     async with gateway({"synced": True, "pods": {}}, delay=1.2) as port:
         assert await ask_gateways(HERE, port) == SILENT
     assert await ask_gateways(HERE, port) == SILENT
+
+
+REPORT = json.dumps({"synced": True, "pods": {}}).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(REPORT + b" " * MAX_BYTES, id="too long"),
+        pytest.param(b"[" * 1_000_000, id="lists in lists"),
+        pytest.param(
+            b'{"synced": true, "pods": {"a": {"uid": "u", "draining": true, "in_flight": Infinity}}}',
+            id="infinite",
+        ),
+        pytest.param(
+            b'{"synced": true, "pods": {"a": {"uid": "u", "draining": true, "in_flight": 1e999}}}', id="huge"
+        ),
+        pytest.param(b"\xff\xfe\xff", id="no text"),
+    ],
+)
+async def test_an_answer_that_means_harm_counts_as_none(body: bytes) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    async with listening(answer) as port:
+        assert await ask_gateways(HERE, port) == SILENT
+
+
+async def test_an_answer_without_an_end_is_left_when_it_is_too_long() -> None:
+    num_sent = 0
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal num_sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" " * 65536)
+            num_sent += 65536
+
+    async with listening(answer) as port:
+        began = time.monotonic()
+        assert await ask_gateways(HERE, port) == SILENT
+        assert time.monotonic() - began < 0.9
+    assert num_sent < 3 * MAX_BYTES
+
+
+async def test_a_gateway_that_sends_the_operator_elsewhere_is_not_followed() -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        if request.path == "/endpoints":
+            return web.Response(body=REPORT, status=302, headers={"Location": "/traffic"})
+        return web.Response(body=REPORT)
+
+    async with listening(answer) as port:
+        assert await ask_gateways(HERE, port) == SILENT
+    assert asked == ["/endpoints"]
+
+
+async def test_nothing_is_unpacked_nor_asked_for_packed() -> None:
+    asked: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("Accept-Encoding"))
+        return web.Response(body=gzip.compress(REPORT), headers={"Content-Encoding": "gzip"})
+
+    async with listening(answer) as port:
+        assert await ask_gateways(HERE, port) == SILENT
+    assert asked == ["identity"]
+
+
+async def test_a_pod_without_a_proper_address_counts_as_silent() -> None:
+    assert await ask_gateways((GatewayPod("g", "nowhere"),), 1) == SILENT

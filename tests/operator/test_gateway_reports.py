@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from octavo_operator.gateway_reports import EndpointReport, GatewayPod, GatewayReport, running_gateways
@@ -16,6 +18,13 @@ def test_a_report_is_read_as_the_gateway_writes_it() -> None:
 @pytest.mark.parametrize("answer", [{}, {"pods": {}}, {"synced": True, "pods": {"a": {"uid": "u"}}}])
 def test_what_is_no_report_is_refused(answer: dict[str, object]) -> None:
     with pytest.raises(KeyError):
+        GatewayReport.from_json("g", answer)
+
+
+@pytest.mark.parametrize("number", [math.inf, math.nan, -1, 10**400, "0"])
+def test_a_number_that_counts_no_requests_makes_it_no_report(number: object) -> None:
+    answer = {"synced": True, "pods": {"a": {"uid": "u", "draining": True, "in_flight": number}}}
+    with pytest.raises((TypeError, ValueError)):
         GatewayReport.from_json("g", answer)
 
 

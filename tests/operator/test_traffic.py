@@ -57,8 +57,35 @@ def test_what_is_no_report_is_refused(answer: dict[str, object]) -> None:
     ],
 )
 def test_what_is_no_histogram_is_refused(edges: list[list[object]]) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises((TypeError, ValueError)):
         Histogram.from_json(edges)
+
+
+ENDLESS = [math.inf, -math.inf, math.nan, -1, 10**400, 1e300, "1", None]
+
+
+@pytest.mark.parametrize("number", ENDLESS)
+def test_a_number_that_cannot_be_reckoned_with_makes_it_no_report(number: object) -> None:
+    demo = REPORT["services"]["demo"]  # type: ignore[index]
+    rev1 = demo["revisions"]["r1"]
+    revisions = [
+        rev1 | {"requests": number},
+        rev1 | {"errors": number},
+        rev1 | {"tpot": [[None, number]]},
+        rev1 | {"tpot": [[number, 0], [None, 1]]},
+    ]
+    services = [
+        demo | {"waiting": number},
+        demo | {"idle_seconds": number},
+        *(demo | {"revisions": {"r1": revision}} for revision in revisions),
+    ]
+    reports = [
+        REPORT | {"uptime_seconds": number},
+        *(REPORT | {"services": {"demo": service}} for service in services),
+    ]
+    for report in reports:
+        with pytest.raises((TypeError, ValueError)):
+            TrafficReport.from_json("g", report)
 
 
 QUANTILES = [
