@@ -1,8 +1,9 @@
 """The services' autoscalers in the cluster: a look at one, and the watch over services at zero."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from octavo_api.api_server import SCALED_OBJECTS, ApiServer
 from octavo_api.names import GATEWAY_NAME
@@ -14,6 +15,8 @@ from octavo_operator.gateway_client import AskTraffic
 from octavo_operator.gateway_reports import GatewayPod, running_gateways
 from octavo_operator.observed import Manifest, ObjectKey
 from octavo_operator.ownership import Ownership, ownership
+
+log = logging.getLogger(__name__)
 
 KINDS_BELIEVED_SECONDS = 30.0
 WAKE_POLL_SECONDS = 1.0
@@ -38,6 +41,8 @@ class Autoscalers:
         """An operator that died may have made a ScaledObject and not said so: each service is looked at."""
         self._sleeping: set[ObjectKey] = set()
         """At zero, and to be woken by a request; filled again by the first visits after a restart."""
+        self._failing: set[str] = set()
+        """Namespaces where the last look at the sleepers failed, which is logged once."""
 
     async def observe(
         self,
@@ -72,7 +77,8 @@ class Autoscalers:
     async def watch_sleepers(self, on_demand: Callable[[ObjectKey], None]) -> None:
         """Calls back for services at zero for which a request waits. Until cancelled.
 
-        One question a second and gateway, whatever the number of services.
+        One question a second and gateway, whatever the number of services. Nothing that a namespace does
+        ends it, for the operator ends with it.
         """
         while True:
             await asyncio.sleep(WAKE_POLL_SECONDS)
@@ -80,12 +86,27 @@ class Autoscalers:
 
     async def look_at_sleepers(self, on_demand: Callable[[ObjectKey], None]) -> None:
         sleeping = sorted(self._sleeping)
-        for namespace in sorted({key.namespace for key in sleeping}):
-            traffic = await self._ask_traffic(self._gateways(namespace))
-            for key in (key for key in sleeping if key.namespace == namespace):
-                demand = Demand.of(key.name, traffic)
-                if demand is not None and demand.waiting > 0:
-                    on_demand(key)
+        namespaces = {key.namespace for key in sleeping}
+        self._failing &= namespaces
+        for namespace in sorted(namespaces):
+            keys = [key for key in sleeping if key.namespace == namespace]
+            try:
+                await self._look_at(namespace, keys, on_demand)
+                self._failing.discard(namespace)
+            except Exception:
+                # Whatever it is that one namespace's gateways say, the others' services are to wake.
+                if namespace not in self._failing:
+                    self._failing.add(namespace)
+                    log.exception("%s: its services at zero cannot be watched; the others are", namespace)
+
+    async def _look_at(
+        self, namespace: str, keys: Iterable[ObjectKey], on_demand: Callable[[ObjectKey], None]
+    ) -> None:
+        traffic = await self._ask_traffic(self._gateways(namespace))
+        for key in keys:
+            demand = Demand.of(key.name, traffic)
+            if demand is not None and demand.waiting > 0:
+                on_demand(key)
 
     def _note_sleep(self, key: ObjectKey, service: InferenceService | None) -> None:
         if service is not None and service.replicas == 0 and idle_limit(service) is not None:
