@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from octavo_api.names import GATEWAY_NAME
 from octavo_operator.told_numbers import whole
 
 
@@ -55,11 +56,27 @@ class GatewayReport:
 
 
 def running_gateways(pods: Iterable[Mapping[str, Any]]) -> tuple[GatewayPod, ...]:
-    """Also one that is being deleted runs until its requests have ended. One that has crashed holds none."""
+    """Also one that is being deleted runs until its requests have ended. One that has crashed holds none.
+
+    A pod counts as a gateway when the gateway's ReplicaSet controls it: a label alone is set by mistake or
+    copied, and such a pod would hold up drains and scaling by its silence. It keeps nobody out who may create
+    pods in the namespace, for such a one may write ownerReferences too; therefore gateway_client trusts no
+    answer, and what a pod says counts in its own namespace alone.
+    """
     return tuple(
         GatewayPod(name=pod["metadata"]["name"], ip=pod["status"]["podIP"])
         for pod in pods
-        if _is_running(pod.get("status") or {})
+        if _is_of_gateway(pod["metadata"]) and _is_running(pod.get("status") or {})
+    )
+
+
+def _is_of_gateway(metadata: Mapping[str, Any]) -> bool:
+    owners = metadata.get("ownerReferences") or ()
+    return any(
+        owner.get("controller") is True
+        and owner.get("kind") == "ReplicaSet"
+        and str(owner.get("name")).startswith(f"{GATEWAY_NAME}-")
+        for owner in owners
     )
 
 

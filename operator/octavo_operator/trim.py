@@ -27,6 +27,7 @@ DEPLOYMENT_STATUS = (
     "readyReplicas",
     "availableReplicas",
 )
+OWNER = ("kind", "name", "controller")
 LONGEST_SHARED = 32
 """Texts up to here are kinds, reasons and names, mostly the same in many objects; longer ones are unique."""
 
@@ -36,11 +37,13 @@ def pod(raw: Manifest) -> Manifest:
     meta, status = raw["metadata"], raw.get("status") or {}
     conditions = [item for item in status.get("conditions") or () if item["type"] in POD_CONDITIONS]
     containers = status.get("containerStatuses") or ()
+    owners = meta.get("ownerReferences") or ()
     return {
         **_picked(raw, "apiVersion", "kind"),
         "metadata": {
             # All labels: whoever asks for metrics of pods may select by any.
             **_picked(meta, *IDENTITY, "labels"),
+            "ownerReferences": [_picked(item, *OWNER) for item in owners],
             "annotations": _picked(meta.get("annotations") or {}, *POD_ANNOTATIONS),
         },
         "spec": {"containers": [_limits(item) for item in (raw.get("spec") or {}).get("containers") or ()]},

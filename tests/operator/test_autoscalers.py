@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fake_world import GATEWAYS_OWNER
 from operator_builders import service
 
 from octavo_operator import autoscalers as subject
@@ -23,7 +24,8 @@ class Pods:
 
     def of(self, namespace: str, _: str) -> tuple[dict[str, Any], ...]:
         status = {"phase": "Running", "podIP": "10.0.0.1"}
-        return ({"metadata": {"namespace": namespace, "name": namespace}, "status": status},)
+        metadata = {"namespace": namespace, "name": namespace, "ownerReferences": [GATEWAYS_OWNER]}
+        return ({"metadata": metadata, "status": status},)
 
 
 class Gateways:

@@ -4,9 +4,13 @@ import pytest
 
 from octavo_operator.gateway_reports import EndpointReport, GatewayPod, GatewayReport, running_gateways
 
+OWNER = {"kind": "ReplicaSet", "name": "octavo-gateway-5d9c7b", "controller": True}
 
-def raw(**status: object) -> dict[str, object]:
-    return {"metadata": {"name": "g"}, "status": {"phase": "Running", "podIP": "10.0.0.1"} | status}
+
+def raw(*owners: dict[str, object], **status: object) -> dict[str, object]:
+    """Of a gateway, unless others own it."""
+    metadata = {"name": "g", "ownerReferences": list(owners or (OWNER,))}
+    return {"metadata": metadata, "status": {"phase": "Running", "podIP": "10.0.0.1"} | status}
 
 
 def test_a_report_is_read_as_the_gateway_writes_it() -> None:
@@ -34,3 +38,23 @@ def test_gateways_that_may_hold_requests_are_asked() -> None:
     running = raw(containerStatuses=[{"state": {"running": {}}}])
     assert running_gateways([starting, crashed]) == ()
     assert running_gateways([running, raw()]) == (GatewayPod("g", "10.0.0.1"),) * 2
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        OWNER | {"controller": False},
+        {"kind": "ReplicaSet", "name": OWNER["name"]},
+        OWNER | {"kind": "Job"},
+        OWNER | {"name": "octavo-gateway"},
+        OWNER | {"name": "my-octavo-gateway-5d9c7b"},
+    ],
+)
+def test_a_pod_that_has_only_the_label_of_a_gateway_is_none(owner: dict[str, object]) -> None:
+    assert running_gateways([raw(owner)]) == ()
+    assert running_gateways([raw(owner, OWNER)]) == (GatewayPod("g", "10.0.0.1"),)
+
+
+def test_a_pod_that_nobody_owns_is_no_gateway() -> None:
+    status = {"phase": "Running", "podIP": "10.0.0.1"}
+    assert running_gateways([{"metadata": {"name": "g"}, "status": status}]) == ()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fake_world import GATEWAYS_OWNER
 from operator_builders import DEFAULTS, gateway_seen, live, neighbour, revision, service
 from recorder import fields_of, fields_read
 
@@ -58,7 +59,7 @@ def raw_pod(state: dict[str, Any]) -> Manifest:
             **META,
             "labels": {LABEL_SERVICE: "demo", LABEL_REVISION: "abcd1234", "other": "x"},
             "annotations": marks,
-            "ownerReferences": [{"kind": "ReplicaSet", "name": "demo", "uid": "r", "controller": True}],
+            "ownerReferences": [GATEWAYS_OWNER],
         },
         "spec": {"nodeName": "n1", "containers": [{"name": "engine", "image": "i", "resources": RESOURCES}]},
         "status": {

@@ -21,6 +21,8 @@ from octavo_operator.traffic import Figures, ServiceTraffic, TrafficReport
 if TYPE_CHECKING:
     from fake_cluster import FakeApiServer
 
+GATEWAYS_OWNER = {"kind": "ReplicaSet", "name": f"{GATEWAY_NAME}-5d9c7b", "uid": "r", "controller": True}
+
 
 class FakeWorld:
     """`step` lets every controller act once. Requests of a draining pod end one a step."""
@@ -76,9 +78,14 @@ class FakeWorld:
         return sum(is_ready(pod) and not is_draining(pod) for pod in self.pods())
 
     def add_gateway(self, name: str) -> None:
-        labels = {LABEL_APP: GATEWAY_NAME}
-        pod = {"kind": "Pod", "metadata": {"namespace": "team", "name": name, "labels": labels}, "spec": {}}
-        pod["status"] = {"phase": "Running", "podIP": "10.0.0.1"}
+        metadata = {
+            "namespace": "team",
+            "name": name,
+            "labels": {LABEL_APP: GATEWAY_NAME},
+            "ownerReferences": [GATEWAYS_OWNER],
+        }
+        status = {"phase": "Running", "podIP": "10.0.0.1"}
+        pod = {"kind": "Pod", "metadata": metadata, "spec": {}, "status": status}
         self._server.put(PODS.path("team", name), pod)
 
     async def ask_traffic(self, gateways: tuple[GatewayPod, ...]) -> tuple[TrafficReport, ...]:

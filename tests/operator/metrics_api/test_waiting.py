@@ -2,6 +2,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fake_world import GATEWAYS_OWNER
+
 from octavo_operator.gateway_reports import GatewayPod
 from octavo_operator.metrics_api.waiting import WaitingAtGateways, total_waiting
 
@@ -16,9 +18,10 @@ class Report:
     services: Mapping[str, Traffic] | None
 
 
-def gateway(name: str, *, ready: str = "True", **metadata: str) -> dict[str, Any]:
+def gateway(name: str, *, ready: str = "True", **metadata: object) -> dict[str, Any]:
     status = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": ready}]}
-    return {"metadata": {"namespace": "team", "name": name, **metadata}, "status": status}
+    own = {"namespace": "team", "name": name, "ownerReferences": [GATEWAYS_OWNER]}
+    return {"metadata": own | metadata, "status": status}
 
 
 class GatewayPods:
@@ -53,6 +56,7 @@ async def test_gateways_that_serve_are_asked_once_for_all() -> None:
         gateway("one"),
         gateway("starting", ready="False"),
         gateway("ending", deletionTimestamp="2026-11-26T05:00:00Z"),
+        gateway("labelled", ownerReferences=[]),
         gateway("two"),
     )
     waiting = WaitingAtGateways(pods, ask)
