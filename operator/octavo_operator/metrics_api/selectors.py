@@ -21,10 +21,12 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Operator], ...]] = (
 # Commas separate requirements, except within the brackets of a set.
 _COMMA: Final = re.compile(r",(?![^(]*\))")
 _NUMBER: Final = re.compile(r"-?\d+")
+MAX_LENGTH: Final = 2048
+"""Splitting takes time that grows with the square of the length. One of an HPA has a few dozen characters."""
 
 
 class InvalidSelector(ValueError):
-    """The message names the part that is no requirement."""
+    """The message names the part that is no requirement, or says how long it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ class Selector:
     @staticmethod
     def parse(text: str) -> "Selector":
         """Raises InvalidSelector."""
+        if len(text) > MAX_LENGTH:
+            raise InvalidSelector(
+                f"a selector of {len(text)} characters is not read; write one of at most {MAX_LENGTH}"
+            )
         parts = _COMMA.split(text) if text.strip() else []
         return Selector(tuple(_requirement(part.strip()) for part in parts))
 
