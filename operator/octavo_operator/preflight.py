@@ -100,10 +100,9 @@ def _outcome(seen: PreflightSeen, now: datetime) -> tuple[Outcome, _Finding]:
 def _in_time(
     seen: PreflightSeen, finding: _Finding, since: datetime | None, now: datetime
 ) -> tuple[Outcome, _Finding]:
-    """`since` is when the present try began; None: with the Job."""
-    text = (seen.job.get("status") or {}).get("startTime")
-    if text is None:  # the Job controller has not looked at it yet
-        return "running", finding
+    """`since` is when the present try began; None: with the Job, or when that was made."""
+    # One that is suspended, as by a queue of jobs, has no start, and the Job's own deadline does not run.
+    text = (seen.job.get("status") or {}).get("startTime") or seen.job["metadata"]["creationTimestamp"]
     started = datetime.fromisoformat(text)
     deadline = _deadline(seen)
     if now - started >= deadline:
@@ -150,6 +149,9 @@ def _of_failed_job(seen: PreflightSeen, condition: dict[str, Any]) -> _Finding:
 
 
 def _of_waiting(seen: PreflightSeen, pod: EnginePod | None) -> _Finding:
+    if pod is None and (seen.job.get("spec") or {}).get("suspend"):
+        message = f"Job {seen.name} is suspended; whoever suspended it, such as a job queue, must let it run"
+        return _Finding(Reason.POD_NOT_STARTED, message, _deadline(seen))
     if pod is None:
         message = f"its pod is being made; should it be refused, kubectl describe job {seen.name} says why"
         return _Finding(Reason.POD_NOT_STARTED, message, STUCK_AFTER)

@@ -186,9 +186,26 @@ def test_a_job_whose_pods_are_refused_is_given_up_after_five_minutes() -> None:
     assert f"kubectl describe job {JOB} says why" in found.message
 
 
-def test_a_job_that_its_controller_has_not_seen_yet_has_all_its_time() -> None:
-    fresh = live(preflight_job(DEMO, revision(DEMO)), BEFORE)
-    assert PreflightView.of(PreflightSeen.of(fresh, ()), NOW + timedelta(days=1)).outcome == "running"
+def unstarted_job(after: float, **spec: object) -> PreflightView:
+    job = live(preflight_job(DEMO, revision(DEMO)), NOW)
+    job["spec"] = job["spec"] | spec
+    return PreflightView.of(PreflightSeen.of(job, ()), NOW + timedelta(seconds=after))
+
+
+def test_a_job_that_nobody_starts_is_given_up_after_the_same_time_from_when_it_was_made() -> None:
+    assert unstarted_job(299).outcome == "running"
+    found = unstarted_job(300)
+    assert (found.outcome, found.reason) == ("failed", Reason.POD_NOT_STARTED)
+
+
+def test_a_suspended_job_has_as_long_as_the_rollout_and_says_what_it_waits_for() -> None:
+    text = f"Job {JOB} is suspended; whoever suspended it, such as a job queue, must let it run"
+    assert unstarted_job(1799, suspend=True) == told(
+        "running", Reason.POD_NOT_STARTED, f"{text}; it counts as failed after 1800 seconds"
+    )
+    assert unstarted_job(1800, suspend=True) == told(
+        "failed", Reason.POD_NOT_STARTED, f"given up after 1800 seconds: {text}"
+    )
 
 
 def test_pods_of_a_deleted_namesake_do_not_count() -> None:
