@@ -138,7 +138,7 @@ class Cluster:
             window=(
                 None if service is None else await self._rollouts.window(key, service, status.rollout, now)
             ),
-            nodes_are_coming=await self._rollouts.nodes_are_coming(key, engine_pods),
+            nodes_are_coming=await self._rollouts.nodes_are_coming(key, engine_pods, now),
             autoscaler=await self.autoscalers.observe(key, raw, service),
             defaults=self._defaults,
         )

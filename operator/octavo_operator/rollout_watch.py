@@ -1,6 +1,6 @@
 """What a rollout is judged by and the caches do not have: the gateways' figures, and news of new nodes."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from octavo_api.api_server import POD_EVENTS, ApiServer
 from octavo_api.names import GATEWAY_NAME
@@ -10,7 +10,7 @@ from octavo_operator.children import Children
 from octavo_operator.engine_pod import EnginePod
 from octavo_operator.gateway_client import AskTraffic
 from octavo_operator.gateway_reports import running_gateways
-from octavo_operator.observed import ObjectKey
+from octavo_operator.observed import Manifest, ObjectKey
 from octavo_operator.rollout_view import canary_step
 from octavo_operator.shortage import accelerator_shortage
 from octavo_operator.traffic import Window
@@ -18,6 +18,8 @@ from octavo_operator.windows import Windows
 
 NODES_ARE_COMING = frozenset({"TriggeredScaleUp", "Nominated"})
 """Reasons of events about a pod: the cluster autoscaler's, and Karpenter's."""
+NEWS_FOR = timedelta(minutes=10)
+"""An event stays for an hour, long after a node has come or the order for one has failed."""
 
 
 class RolloutWatch:
@@ -42,11 +44,22 @@ class RolloutWatch:
     def forget(self, key: ObjectKey) -> None:
         self._windows.forget(key)
 
-    async def nodes_are_coming(self, key: ObjectKey, pods: tuple[EnginePod, ...]) -> bool:
-        """Whether an autoscaler of nodes has taken up the pod that finds no accelerator."""
+    async def nodes_are_coming(self, key: ObjectKey, pods: tuple[EnginePod, ...], now: datetime) -> bool:
+        """Whether an autoscaler of nodes has lately taken up the pod that finds no accelerator."""
         shortage = accelerator_shortage(pods)
         if shortage is None:
             return False
         about = f"involvedObject.kind=Pod,involvedObject.name={shortage.pod.name}"
         page = await self._server.list_page(POD_EVENTS, key.namespace, {"fieldSelector": about})
-        return any(event.get("reason") in NODES_ARE_COMING for event in page["items"])
+        return any(
+            event.get("reason") in NODES_ARE_COMING and now - _last_told(event) < NEWS_FOR
+            for event in page["items"]
+        )
+
+
+def _last_told(event: Manifest) -> datetime:
+    """The times of an event depend on the library that wrote it, and those it does not use are null."""
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    known = [datetime.fromisoformat(text) for text in times if text]
+    return max(known, default=datetime.fromisoformat(event["metadata"]["creationTimestamp"]))
