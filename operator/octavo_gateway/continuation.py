@@ -98,3 +98,15 @@ class StreamProgress:
         head = body.rstrip()
         assert head.endswith(b"}"), "the body was parsed as an object that has a model"
         return head[:-1] + b"," + msgspec.json.encode(field)[1:]
+
+
+class _Reply(msgspec.Struct):
+    usage: Usage | None = None
+
+
+def usage_of(body: bytes) -> Usage | None:
+    """Of a whole answer, where it tells."""
+    try:
+        return msgspec.json.decode(body, type=_Reply).usage
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -114,7 +114,8 @@ class _OfRevisions(Collector):
             "continued", "Streams of a revision whose replica went away in the middle.", "reason", "outcome"
         )
         first_token = histogram(
-            "time_to_first_token_seconds", "Arrival to first event of a stream, waits included."
+            "time_to_first_token_seconds",
+            "Arrival to first event of a stream, or to the client's leaving before it; waits included.",
         )
         per_token = histogram(
             "time_per_output_token_seconds", "Mean time between the tokens of a stream from one replica."

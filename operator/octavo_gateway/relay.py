@@ -6,12 +6,10 @@ from collections.abc import Callable, Container, Mapping, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-import msgspec
-
 from octavo_api.names import HEADER_RESUMABLE, HEADER_TENANT
 from octavo_gateway.client import Client, encoded
 from octavo_gateway.client_stream import ClientStream
-from octavo_gateway.continuation import Usage
+from octavo_gateway.continuation import usage_of
 from octavo_gateway.errors import ApiError, BadGateway
 from octavo_gateway.logs import log_event
 from octavo_gateway.patience import FAILURES, Patience
@@ -31,6 +29,8 @@ from octavo_gateway.upstream import Answer, Broken, Reason, Setback, Upstream, e
 logger = logging.getLogger(__name__)
 _PASSED_ON = (b"content-type", b"accept", b"user-agent", b"traceparent", b"tracestate")
 """Headers of a client that are the engine's business; the rest ends here, x-octavo-* above all."""
+_PATIENT_SECONDS = 1.0
+"""A client that gives a replica less time than this says nothing of the replica by leaving."""
 _MAX_LOST_REPLICAS = 3
 """A request that broke off so many, before its first byte and after it, may be what breaks them."""
 
@@ -113,12 +113,8 @@ class Relay:
                 job.pod = endpoint.pod
                 reason: Reason = "reset"
                 try:
-                    async with self._post(job, endpoint, job.body.raw) as answer:
-                        if answer.stream is None:
-                            await self._send_whole(job, answer)
-                        else:
-                            await stream.take(answer)
-                        return None
+                    await self._ask(job, endpoint, stream)
+                    return None
                 except Setback as setback:
                     reason = setback.reason
                 except Broken:
@@ -135,6 +131,21 @@ class Relay:
             await patience.bear(reason, endpoint)
             # What it failed is counted with the retry: it does not answer for what comes next.
             job.revision = ""
+
+    async def _ask(self, job: Job, endpoint: Endpoint, stream: ClientStream) -> None:
+        asked_at = self._clock()
+        try:
+            async with self._post(job, endpoint, job.body.raw) as answer:
+                if answer.stream is None:
+                    await self._send_whole(job, answer)
+                else:
+                    await stream.take(answer)
+        except asyncio.CancelledError:
+            now, is_waiting = self._clock(), job.body.is_stream and job.client.status is None
+            if is_waiting and now - asked_at >= _PATIENT_SECONDS:
+                # It was at least that. A revision that hangs would else have no streams by which to tell.
+                self._recorder.first_token(job.service.name, endpoint.revision, now - job.arrived_at)
+            raise
 
     async def _go_on(self, job: Job, stream: ClientStream, broken_at: Endpoint) -> bool:
         """Whether the broken stream came to its end; if not, its client has been told why."""
@@ -224,7 +235,7 @@ class Relay:
         return self._budgets[service.name]
 
     async def _send_whole(self, job: Job, answer: Answer) -> None:
-        usage = _usage(answer.body) if answer.status == 200 else None
+        usage = usage_of(answer.body) if answer.status == 200 else None
         if usage is not None:
             self._settle(job, usage.prompt_tokens, usage.completion_tokens)
         elif answer.status < 500:
@@ -275,17 +286,6 @@ def _interrupted(why: str) -> ApiError:
     return BadGateway(
         f"the answer broke off and could not be continued: {why}; ask again", code="stream_interrupted"
     )
-
-
-class _Reply(msgspec.Struct):
-    usage: Usage | None = None
-
-
-def _usage(body: bytes) -> Usage | None:
-    try:
-        return msgspec.json.decode(body, type=_Reply).usage
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
 
 
 def _prefix(job: Job) -> bytes:

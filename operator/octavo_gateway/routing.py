@@ -153,6 +153,8 @@ class Recorder(Protocol):
     def first_token(self, service: str, revision: str, seconds: float) -> None:
         """From the arrival of the request to the first event of its stream, waits included.
 
+        Where the client left before it, after a second or more at a replica of `revision`: to its leaving,
+        which is the least that it can have been.
         Streams alone: of a whole answer nobody knows when its first token was there.
         """
         ...

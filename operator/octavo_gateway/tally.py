@@ -24,6 +24,7 @@ class Tally:
         self.retries: Counter[str] = Counter()
         self.breaks: Counter[tuple[BreakReason, ContinuationOutcome]] = Counter()
         self.first_token = Durations(FIRST_TOKEN)
+        """Also of streams that their clients left before it, for at least so long was it."""
         self.per_token = Durations(PER_TOKEN)
         self.gone_since: float | None = None
 
@@ -46,7 +47,11 @@ class Tally:
 
     @property
     def num_requests(self) -> int:
-        """Whatever speaks for or against the revision: a client that left before the end does neither."""
+        """What the revision answered or failed, which of a request that its client left nobody knows.
+
+        How long that waited is in `first_token` where it says something: a revision that hangs has slow
+        streams, and still no request by which it could pass.
+        """
         return self.answers.total() - self.answers[_CLIENT_LEFT] + self.num_saved
 
 

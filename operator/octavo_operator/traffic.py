@@ -107,11 +107,14 @@ class Figures:
     """How a revision answered; counted from some beginning on."""
 
     requests: int = 0
-    """That speak for or against it: answers, and tries on it that broke. Without those that clients left."""
+    """That speak for or against it: answers, and tries on it that broke. Not those that clients left."""
     errors: int = 0
     """Of `requests`: 5xx, broken streams and broken tries, also where another replica saved the client."""
     ttft: Histogram = field(default_factory=Histogram)
-    """Streams alone: nobody knows when the first token of a whole answer was there."""
+    """Streams alone: nobody knows when the first token of a whole answer was there. With those that clients
+    left before it, having waited a second or more at a replica: as long as they waited, a lower bound.
+    So there can be more of them than `requests`.
+    """
     tpot: Histogram = field(default_factory=Histogram)
     """Streams of two tokens and more that one replica made from beginning to end."""
 

@@ -1,13 +1,25 @@
 """Which revision answers for what went wrong, also where the client saw nothing of it: over real sockets."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from gateway_parts import SERVICE, endpoint, free_port, in_front_of, streamed, text_of, with_policy
+from gateway_parts import (
+    SERVICE,
+    RunningGateway,
+    endpoint,
+    free_port,
+    in_front_of,
+    streamed,
+    text_of,
+    with_policy,
+)
 from mock_engine import Fault, FaultKind, MockEngine, whole_text
 from waiting import until
+
+from octavo_gateway import relay
 
 STREAM: dict[str, Any] = {"stream": True, "seed": 7}
 WHOLE = whole_text(7, 10)
@@ -150,3 +162,68 @@ async def test_a_client_that_leaves_speaks_neither_for_nor_against_a_revision() 
         asking.cancel()
         await until(lambda: gateway.recorder.statuses == [499])
     assert gateway.recorder.blame() == {}
+
+
+@pytest.mark.parametrize("fault", [Fault(kind="silent"), Fault(kind="silent", after=0)])
+async def test_a_replica_that_hangs_is_as_slow_as_its_client_was_patient(
+    fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "_PATIENT_SECONDS", 0.3)
+    engine = MockEngine(faults=[fault])
+    async with in_front_of(engine, revisions=("new",)) as gateway:
+        await leave(gateway, engine, STREAM, after=0.4)
+        [(_, revision, tally)] = gateway.recorder.metrics.tallies
+    assert (revision, tally.first_token.total) == ("new", 1)
+    assert gateway.recorder.first_tokens[0] >= 0.4
+    assert gateway.recorder.blame() == {}, "that it would have failed nobody knows"
+
+
+IN_VAIN = [
+    ("an impatient client", [Fault(kind="silent")], STREAM, 0.05),
+    ("a whole answer", [Fault(kind="silent")], {"seed": 7}, 0.45),
+    ("a stream that had begun", [Fault(kind="silent", after=4)], STREAM, 0.45),
+]
+
+
+@pytest.mark.parametrize(
+    ("faults", "body", "after"), [case[1:] for case in IN_VAIN], ids=[case[0] for case in IN_VAIN]
+)
+async def test_leaving_says_nothing_of_a_replica_otherwise(
+    faults: list[Fault], body: dict[str, Any], after: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "_PATIENT_SECONDS", 0.3)
+    engine = MockEngine(faults=faults)
+    async with in_front_of(engine, revisions=("new",)) as gateway:
+        await leave(gateway, engine, body, after)
+    assert [seconds for seconds in gateway.recorder.first_tokens if seconds > 0.3] == []
+
+
+async def test_a_client_that_leaves_while_it_waits_for_a_replica_is_no_revisions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "_PATIENT_SECONDS", 0.3)
+    engine = MockEngine(faults=[Fault(kind="reset")])
+    async with in_front_of(engine, revisions=("new",)) as gateway:
+        await leave(gateway, engine, STREAM, 0.45, meanwhile=gateway.table.endpoints.clear)
+    assert gateway.recorder.first_tokens == []
+
+
+async def leave(
+    gateway: RunningGateway,
+    engine: MockEngine,
+    body: dict[str, Any],
+    after: float,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """So many seconds after the request has come to the replica."""
+
+    async def ask() -> None:
+        async with gateway.post(body) as response:
+            await response.read()
+
+    asking = asyncio.create_task(ask())
+    await until(lambda: engine.received)
+    meanwhile()
+    await asyncio.sleep(after)
+    asking.cancel()
+    await until(lambda: gateway.recorder.statuses == [499])
