@@ -14,6 +14,7 @@ from octavo_operator.traffic import Figures, Histogram, Percentile, Window
 
 _PERCENT = 95
 _DEVIATIONS = 3
+_SHARED = "does not go on while it and the stable revision both err more than the bound allows"
 Excess = Literal["perhaps", "certain"]
 
 
@@ -41,7 +42,7 @@ def gate(spec: GateSpec, window: Window, update: str, stable: str) -> GateVerdic
     """`update` and `stable` are the names of the revisions."""
     ours, theirs = window.of(update), window.of(stable)
     findings = (
-        _errors(spec, ours),
+        _errors(spec, ours, theirs),
         _latency(spec, "TTFT", spec.max_ttft_milliseconds, ours.ttft, theirs.ttft),
         _latency(spec, "TPOT", spec.max_tpot_milliseconds, ours.tpot, theirs.tpot),
     )
@@ -68,21 +69,43 @@ def _lack(spec: GateSpec, window: Window, ours: Figures, findings: tuple[_Findin
     return next((finding.lack for finding in findings if finding.lack), "")
 
 
-def _errors(spec: GateSpec, ours: Figures) -> _Finding:
-    percent = 100 * ours.errors / max(1, ours.requests)
+def _errors(spec: GateSpec, ours: Figures, theirs: Figures) -> _Finding:
+    """A bound that the stable revision breaks too, where the canary is no worse, is no canary's fault: what
+    breaks both, such as a store of files that is away, would otherwise send good revisions back.
+    """
     excess = _excess(ours.errors, ours.requests, spec.max_error_percent)
+    is_compared = theirs.requests >= max(1, spec.min_requests)
+    is_shared = (
+        excess is not None
+        and is_compared
+        and _excess(theirs.errors, theirs.requests, spec.max_error_percent) is not None
+        and not _is_worse(ours, theirs)
+    )
     # Two digits, for 1.04 must not read as if it were the bound.
     bound, digits = (
         (f"over the bound of {spec.max_error_percent} %", 2)
         if excess
         else (f"bound {spec.max_error_percent} %", 1)
     )
+    stable = f"; stable {_percent(theirs):.1f} %" if is_compared else ""
     return _Finding(
         name="errors",
-        figures=f"errors {percent:.{digits}f} % of {ours.requests} requests ({bound})",
-        is_broken=excess == "certain" and ours.requests >= spec.min_requests,
-        lack=_chance("errors") if excess else "",
+        figures=f"errors {_percent(ours):.{digits}f} % of {ours.requests} requests ({bound}{stable})",
+        is_broken=excess == "certain" and not is_shared and ours.requests >= spec.min_requests,
+        lack=_SHARED if is_shared else _chance("errors") if excess else "",
     )
+
+
+def _percent(figures: Figures) -> float:
+    return 100 * figures.errors / max(1, figures.requests)
+
+
+def _is_worse(ours: Figures, theirs: Figures) -> bool:
+    """Whether the canary errs so much more than the stable revision that it can be no chance."""
+    share = (ours.errors + theirs.errors) / (ours.requests + theirs.requests)
+    deviation = math.sqrt(share * (1 - share) * (1 / ours.requests + 1 / theirs.requests))
+    difference = ours.errors / ours.requests - theirs.errors / theirs.requests
+    return difference > _DEVIATIONS * deviation
 
 
 def _latency(spec: GateSpec, name: str, bound: int | None, ours: Histogram, theirs: Histogram) -> _Finding:
