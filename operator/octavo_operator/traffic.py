@@ -143,9 +143,11 @@ class Figures:
             ttft, tpot = self.ttft.minus(before.ttft), self.tpot.minus(before.tpot)
         except ValueError:
             return self
-        return Figures(
-            requests=self.requests - before.requests, errors=self.errors - before.errors, ttft=ttft, tpot=tpot
-        )
+        requests, errors = self.requests - before.requests, self.errors - before.errors
+        # Both are counted at once: the gateway forgot the revision, and has met it again.
+        if errors > requests:
+            return self
+        return Figures(requests=requests, errors=errors, ttft=ttft, tpot=tpot)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -163,3 +163,7 @@ def test_what_came_since_is_the_difference() -> None:
     before = figures(3, 1, ttft=[0.5], tpot=[0.01])
     now = figures(10, 2, ttft=[0.5, 0.6, 9.0], tpot=[0.01, 0.02])
     assert now.since(before) == figures(7, 1, ttft=[0.6, 9.0], tpot=[0.02])
+
+
+def test_more_errors_than_requests_have_not_come_but_began_anew() -> None:
+    assert figures(1, 1).since(figures(1, 0)) == figures(1, 1)
