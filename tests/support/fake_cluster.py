@@ -40,7 +40,7 @@ class FakeApiServer:
         self.num_reads: Counter[str] = Counter()
         """By kind, of objects asked for by name."""
         # A second a change, from a while ago: nothing was made in the future.
-        self._begun = datetime.now(UTC) - timedelta(seconds=600)
+        self._begun = datetime.now(UTC) - timedelta(seconds=200)
         self.pruned: set[str] = set()
         """Fields of a status that the CRD does not know."""
         self.events: list[str] = []
