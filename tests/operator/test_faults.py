@@ -75,7 +75,7 @@ class Scene:
             and len(self.fake.world.pods()) == self.fake.service["spec"]["replicas"]
         )
 
-    async def settled(self, seconds: float = 20.0) -> None:
+    async def settled(self, seconds: float = 90.0) -> None:
         await until(self.is_settled, seconds=seconds)
         await asyncio.sleep(0.3)
         assert self.is_settled()
