@@ -75,7 +75,7 @@ async def operators(folder: Path, *names: str) -> AsyncIterator[tuple[Operators,
         try:
             for name in names:
                 await it.start(name)
-                await until(lambda name=name: it.leader and it.http.requests[f"GET {LEASE}"], seconds=20)
+                await until(lambda name=name: it.leader and it.http.requests[f"GET {LEASE}"], seconds=60)
             yield it, fake
         finally:
             busy.cancel()
@@ -106,9 +106,9 @@ def now() -> float:
 
 async def test_one_acts_and_the_other_takes_over_at_once_when_it_ends_in_order(tmp_path: Path) -> None:
     async with operators(tmp_path, "a") as (it, _):
-        await until(lambda: it.acts("a"), seconds=10)
+        await until(lambda: it.acts("a"), seconds=40)
         await it.start("b")
-        await until(lambda: any(each.token == "b" and each.path == LEASE for each in it.http.log), seconds=20)
+        await until(lambda: any(each.token == "b" and each.path == LEASE for each in it.http.log), seconds=60)
         await asyncio.sleep(2)
         assert it.leader == "a" and it.writes("b") == []
 
@@ -123,9 +123,9 @@ async def test_one_acts_and_the_other_takes_over_at_once_when_it_ends_in_order(t
 
 async def test_a_leader_that_slept_writes_nothing_when_it_wakes_and_ends(tmp_path: Path) -> None:
     async with operators(tmp_path, "a") as (it, _):
-        await until(lambda: it.acts("a"), seconds=10)
+        await until(lambda: it.acts("a"), seconds=40)
         await it.start("b")
-        await until(lambda: any(each.token == "b" and each.path == LEASE for each in it.http.log), seconds=20)
+        await until(lambda: any(each.token == "b" and each.path == LEASE for each in it.http.log), seconds=60)
 
         # Slow answers: some of its requests are on their way while it sleeps.
         async def slow(request: web.Request) -> None:
@@ -145,20 +145,20 @@ async def test_a_leader_that_slept_writes_nothing_when_it_wakes_and_ends(tmp_pat
 
 async def test_a_leader_without_an_api_server_ends_and_leads_again_when_it_is_back(tmp_path: Path) -> None:
     async with operators(tmp_path, "a") as (it, _):
-        await until(lambda: it.acts("a"), seconds=10)
+        await until(lambda: it.acts("a"), seconds=40)
         await it.http.stop()
         assert await asyncio.wait_for(it.running["a"].wait(), LEASE_SECONDS * 2) == 1
         assert "could not be renewed within 4 s" in it.said("a")
         await it.http.start()
         back = now()
         await it.start("a")
-        await until(lambda: it.acts("a", since=back), seconds=20)
+        await until(lambda: it.acts("a", since=back), seconds=60)
 
 
 async def test_a_process_and_its_kopf_ride_out_an_api_server_that_refuses_all(tmp_path: Path) -> None:
     async with operators(tmp_path) as (it, _):
         await it.start("a", elected=False)
-        await until(lambda: it.acts("a"), seconds=20)
+        await until(lambda: it.acts("a"), seconds=60)
 
         async def refuse(_: web.Request) -> web.StreamResponse:
             return failure(403, "Forbidden")
@@ -168,10 +168,10 @@ async def test_a_process_and_its_kopf_ride_out_an_api_server_that_refuses_all(tm
         await asyncio.sleep(4)
         it.http.fault = None
         back = now()
-        await until(lambda: it.acts("a", since=back), seconds=10)
+        await until(lambda: it.acts("a", since=back), seconds=40)
         kopfs = f"WATCH {INFERENCE_SERVICES.path()}"
         before = it.http.requests[kopfs]
         it.http.break_watches()
         # Both watches of the services, kopf's and ours, stood and stand again.
-        await until(lambda: it.http.requests[kopfs] >= before + 2, seconds=10)
+        await until(lambda: it.http.requests[kopfs] >= before + 2, seconds=40)
         assert it.running["a"].returncode is None, it.said("a")
