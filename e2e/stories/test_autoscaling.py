@@ -16,7 +16,7 @@ from traffic import failed, streams
 TOKEN_BYTES = 768
 """Of the tiny model's KV cache: 3 layers, keys and values, 2 heads of 16 numbers of 4 bytes."""
 SMALL_CACHE = ["--kv-cache-memory", str(1024 * TOKEN_BYTES)]
-LARGE_CACHE = ["--kv-cache-memory", str(8192 * TOKEN_BYTES)]
+LARGE_CACHE = ["--kv-cache-memory", str(32768 * TOKEN_BYTES)]
 METRICS_SERVICE = "octavo-metrics-api"
 WINDOW = 2 * SYNC_SECONDS
 """Seconds before a decision in which the API gave what it was made of."""
@@ -95,7 +95,7 @@ def test_full_kv_caches_bring_replicas_and_their_end_takes_them_away(
 def test_long_prompts_that_wait_bring_replicas_though_the_kv_caches_are_empty(
     kubectl: Kubectl, client_is_there: None, until: Any, tiny_model: str
 ) -> None:
-    autoscaling = {"maxReplicas": 2, "targets": {"kvCachePercent": 70, "waitingRequests": 4}}
+    autoscaling = {"maxReplicas": 1, "targets": {"kvCachePercent": 70, "waitingRequests": 4}}
     start(kubectl, tiny(tiny_model, autoscaling, LARGE_CACHE, running=1), until)
     load: dict[str, Any] = {
         "concurrency": 18,
@@ -106,6 +106,8 @@ def test_long_prompts_that_wait_bring_replicas_though_the_kv_caches_are_empty(
     long: dict[str, Any] = {"num_prompts": 60, "prompt_words": 200}
     with recorded(kubectl, "tiny") as record, streams(kubectl, "tiny", **long, **load) as traffic:
         until("the maximum is told", lambda: said(kubectl)[1] == "LimitedByMaximum", seconds=60)
+        more = {"spec": {"autoscaling": {"maxReplicas": 2}}}
+        kubectl("patch", "infsvc", "tiny", "--type=merge", "-p", json.dumps(more))
         until("2 ready replicas", lambda: is_settled(kubectl, "tiny", 2), seconds=120)
         report = traffic.stop()
         until("one replica again", lambda: is_settled(kubectl, "tiny", 1), seconds=120)
