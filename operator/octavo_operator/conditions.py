@@ -82,7 +82,8 @@ def _progressing(at: Situation) -> Verdict:
 
 def _given_up(at: Situation) -> Verdict:
     """As condition Progressing has it."""
-    if not at.old:
+    serves = at.available_replicas > 0 or at.service.replicas == 0
+    if serves and not at.old:
         return Verdict("False", Reason.ROLLED_BACK, failure_text(at.record))
     return Verdict("True", Reason.ROLLING_BACK, f"{failure_text(at.record)}{told(at.leaving)}")
 

@@ -148,3 +148,20 @@ async def test_a_service_back_from_zero_serves_with_what_it_has_while_its_model_
         fake.write_service(model={"uri": "hf://org/name"}, replicas=1)
         await fake.settle()
         assert fake.condition("Available") == ("True", "Available")
+
+
+async def test_it_is_rolled_back_only_when_what_it_went_back_to_serves() -> None:
+    only = {"accelerator": {}, "rollout": {"strategy": "Replace"}}
+    async with cluster(**only) as fake:
+        fake.world.accelerators = 1
+        await change_model(fake, **only)
+        end_engine(fake, 65, restarts=1)
+        seen = set()
+        for _ in range(20):
+            await fake.visit()
+            seen.add((fake.condition("Stalled"), fake.condition("Available")[0]))
+            fake.world.step()
+        assert seen == {
+            (("True", "RollingBack"), "False"),
+            (("True", "RolledBack"), "True"),
+        }
