@@ -232,7 +232,7 @@ def _requeue_after(
     waits.append(timedelta(0) if todo.record != todo.current else None)
     waits.append(ASK_AGAIN if todo.unresolved is not None else None)
     waits.append(POLL if todo.preflight is not None else None)
-    if todo.record is not None and not todo.is_complete:
+    if todo.record is not None and not (todo.is_complete and todo.record.stable == todo.goal):
         waits += until_rollout_moves(todo.record, observed, service, now)
     return min((wait for wait in waits if wait is not None), default=None)
 

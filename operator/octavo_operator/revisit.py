@@ -7,7 +7,7 @@ from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
 from octavo_operator.drain import Draining
 from octavo_operator.observed import Observed
-from octavo_operator.rollout_record import deadlines, shortage_due
+from octavo_operator.rollout_record import deadlines, proved_at, shortage_due
 from octavo_operator.rollout_view import canary_step
 
 # Nothing in the cluster tells us that a repository, a token or a network has been repaired.
@@ -35,6 +35,6 @@ def until_rollout_moves(
     dates = [pod.ready_since + settling for pod in observed.pods if pod.ready_since is not None]
     if record.strategy == "Surge" and (due := shortage_due(observed, record)) is not None:
         dates.append(due)
-    dates += deadlines(observed, service, record)
+    dates += [*deadlines(observed, service, record), *proved_at(observed, record)]
     waits = [date - now for date in dates if date > now]
     return [*waits, GATE_POLL] if canary_step(service, record) is not None else waits

@@ -20,6 +20,9 @@ from octavo_operator.revision import short_hash
 from octavo_operator.rollout_view import canary_step
 from octavo_operator.shortage import accelerator_shortage
 
+# A pod that has crashed and is ready again may be about to crash again.
+PROVED_AFTER = timedelta(seconds=15)
+
 # A pod that no node has room for may wait for one that is just being freed.
 SHORTAGE_BELIEVED_AFTER = timedelta(seconds=30)
 
@@ -84,6 +87,8 @@ def advance(
     if record.failure is not None:
         return Advance(record=record)
     update = next((item for item in observed.deployments if item.revision == record.revision), None)
+    if is_complete and any(date > now for date in proved_at(observed, record)):
+        return Advance(record=record)
     if is_complete and update is not None:
         # With no pods at all a revision has proved nothing.
         done = replace(record, stable=record.revision, step_started_at="", passed_percent=0, abandoned="")
@@ -171,6 +176,18 @@ def deadlines(observed: Observed, service: InferenceService, record: RolloutReco
         and pod.is_live
         and pod.draining_since is None
         and pod.unready_since is not None
+    ]
+
+
+def proved_at(observed: Observed, record: RolloutRecord) -> list[datetime]:
+    """When each pod of the revision that has crashed before has been ready for long enough to count on."""
+    return [
+        pod.ready_since + PROVED_AFTER
+        for pod in observed.pods
+        if pod.revision == record.revision
+        and pod.is_live
+        and pod.restarts > 0
+        and pod.ready_since is not None
     ]
 
 

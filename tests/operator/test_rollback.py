@@ -165,3 +165,23 @@ async def test_it_is_rolled_back_only_when_what_it_went_back_to_serves() -> None
             (("True", "RollingBack"), "False"),
             (("True", "RolledBack"), "True"),
         }
+
+
+async def test_a_moment_of_being_ready_between_two_crashes_proves_nothing() -> None:
+    only = {"accelerator": {}, "rollout": {"strategy": "Replace"}}
+    async with cluster(**only) as fake:
+        fake.world.accelerators = 1
+        await change_model(fake, **only)
+        stable = fake.service["status"]["rollout"]["stableRevision"]
+        (pod,) = pods_of_update(fake)
+        now = fake.world.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        pod["status"]["conditions"] = [{"type": "Ready", "status": "True", "lastTransitionTime": now}]
+        pod["status"]["containerStatuses"][0]["restartCount"] = 1
+        fake.server.changed(PODS.path("team", pod["metadata"]["name"]))
+        fake.world.step()
+        wait = await fake.visit()
+        assert fake.service["status"]["rollout"]["stableRevision"] == stable
+        assert wait is not None and wait <= 15
+        fake.later += timedelta(seconds=16)
+        await fake.visit()
+        assert fake.service["status"]["rollout"]["stableRevision"] != stable
