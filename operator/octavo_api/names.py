@@ -223,4 +223,3 @@ class Reason(StrEnum):
     AUTOSCALER_STARTING = "AutoscalerStarting"
     KEDA_NOT_INSTALLED = "KEDANotInstalled"
     PROMETHEUS_NOT_CONFIGURED = "PrometheusNotConfigured"
-    IDLE = "Idle"

@@ -8,7 +8,7 @@ deletion cost: the ReplicaSet takes them before those that still drain.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from octavo_api.names import (
     ANNOTATION_DELETION_COST,
@@ -18,6 +18,7 @@ from octavo_api.names import (
 )
 from octavo_operator.engine_pod import EnginePod
 from octavo_operator.gateway_reports import GatewayReport
+from octavo_operator.timestamps import timestamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Draining:
     def annotations(self) -> dict[str, str]:
         cost = DELETION_COST_RELEASED if self.released else DELETION_COST_DRAINING
         return {
-            ANNOTATION_DRAINING: self.since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            ANNOTATION_DRAINING: timestamp(self.since),
             ANNOTATION_DELETION_COST: str(cost),
         }
 

@@ -5,7 +5,7 @@ the same again.
 """
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from octavo_api.names import Reason
@@ -17,8 +17,9 @@ from octavo_operator.gate import GateVerdict, gate
 from octavo_operator.observed import Observed
 from octavo_operator.preflight import PreflightView
 from octavo_operator.revision import short_hash
-from octavo_operator.rollout_view import canary_step
+from octavo_operator.rollout_view import canary_step, pods_of_share
 from octavo_operator.shortage import accelerator_shortage
+from octavo_operator.timestamps import timestamp
 
 # A pod that has crashed and is ready again may be about to crash again.
 PROVED_AFTER = timedelta(seconds=15)
@@ -223,7 +224,7 @@ def _stepped(
         return record
     if not record.step_started_at:
         ready = sum(pod.ready and pod.revision == record.revision for pod in observed.pods if pod.is_live)
-        is_there = 0 < ready >= -(-service.replicas * step.weight_percent // 100)
+        is_there = 0 < ready >= pods_of_share(service.replicas, step.weight_percent)
         return replace(record, step_started_at=timestamp(now)) if is_there else record
     if verdict is None or verdict.outcome != "pass" or observed.window is None:
         return record
@@ -251,7 +252,3 @@ def rollout_end(before: RolloutRecord | None, after: RolloutRecord | None) -> Ro
     if after.failure is not None and (is_new or before.failure is None):
         return RolloutEnd("rolled_back", after.failure.reason)
     return RolloutEnd("complete") if after.stable not in ("", before.stable) else None
-
-
-def timestamp(now: datetime) -> str:
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -80,7 +80,7 @@ class RolloutView:
     @property
     def most_new(self) -> int:
         """Pods of the wanted revision, its share of them rounded up."""
-        return self.desired if self.share is None else -(-self.desired * self.share // 100)
+        return self.desired if self.share is None else pods_of_share(self.desired, self.share)
 
     @property
     def least_old(self) -> int:
@@ -91,6 +91,11 @@ class RolloutView:
     def standing(self) -> RevisionView | None:
         """The wanted revision, once its Deployment exists."""
         return next((item for item in self.revisions if item.name == self.update), None)
+
+
+def pods_of_share(desired: int, percent: int) -> int:
+    """Rounded up: a share of the requests needs somebody to answer them."""
+    return -(-desired * percent // 100)
 
 
 def rollout_view(

@@ -4,7 +4,7 @@ Nothing in here moves by itself: the same world gives the same status, which is 
 """
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from octavo_api.names import LABEL_SERVICE, ConditionType, Reason
 from octavo_api.service_status import Condition, RevisionStatus, ServiceStatus
@@ -14,6 +14,7 @@ from octavo_operator.diagnosis import last_failure
 from octavo_operator.observed import Observed, Refusal
 from octavo_operator.plan import Plan
 from octavo_operator.situation import Situation, situation_of
+from octavo_operator.timestamps import timestamp
 from octavo_operator.verdict import MESSAGE_LIMIT, Verdict
 
 # As the CRD bounds the list; more revisions with pods than that would take as many changes within one drain.
@@ -100,9 +101,5 @@ def _condition(type_: ConditionType, verdict: Verdict, observed: Observed, now: 
         reason=verdict.reason,
         message=verdict.message[:MESSAGE_LIMIT],
         observed_generation=observed.generation,
-        last_transition_time=before.last_transition_time if before and is_same else _timestamp(now),
+        last_transition_time=before.last_transition_time if before and is_same else timestamp(now),
     )
-
-
-def _timestamp(now: datetime) -> str:
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

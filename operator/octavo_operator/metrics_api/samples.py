@@ -18,6 +18,7 @@ from octavo_api.names import (
     METRIC_HPA_WAITING,
 )
 from octavo_operator.observed import Manifest
+from octavo_operator.timestamps import timestamp
 
 METRICS: Final = (METRIC_HPA_KV_USAGE, METRIC_HPA_WAITING)
 
@@ -108,7 +109,7 @@ def metric_value(metric: str, sample: Sample) -> dict[str, Any]:
             "apiVersion": "/v1",
         },
         "metric": {"name": metric, "selector": None},
-        "timestamp": sample.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "timestamp": timestamp(sample.at),
         "value": quantity(sample.milli),
     }
 
