@@ -14,11 +14,12 @@ _LONGEST_PAUSE_SECONDS = 2.0
 
 # Refused at the door: it cost the replica nothing, and waiting helps. Others may have cost it work.
 _REFUSALS: Final = frozenset({"connect", "draining", "model_loading", "not_served"})
-FAILURES: Final = frozenset({"connect", "reset"})
+FAILURES: Final = frozenset({"connect", "reset", "failed"})
 """The replica's own; with any other word it turned the request away."""
 _WORDS: Final[dict[Reason, str]] = {
     "connect": "did not take the connection",
     "reset": "broke the connection off",
+    "failed": "failed",
     "draining": "is shutting down",
     "model_loading": "is loading the model",
     "overloaded": "is full",
@@ -53,11 +54,23 @@ class Patience:
         self._clock = clock
         self._revision = revision
         self._num_retries = 0
+        self._has_failed = False
         self._pause = _FIRST_PAUSE_SECONDS
+
+    def may_ask_another(self, endpoint: Endpoint) -> bool:
+        """Whether a replica's own error may be kept from the client: once, and where another is there.
+
+        What fails on two is the request's doing, or everybody's.
+        """
+        is_left = self._num_retries < self._service.policy.retries and not self._has_failed
+        return is_left and self._has_untried(besides=endpoint)
 
     async def bear(self, reason: Reason, endpoint: Endpoint) -> None:
         """Return when another try is due. Raises ApiError, for the client, when none is."""
         self.avoid.add(endpoint)
+        if reason == "failed":
+            self._has_failed = True
+            self.avoid |= self._alike(endpoint)
         pause = 0.0
         if reason not in _REFUSALS:
             if self._num_retries >= self._service.policy.retries:
@@ -74,14 +87,21 @@ class Patience:
             await asyncio.sleep(pause)
         self._recorder.retried(self._service.name, endpoint.revision, reason)
 
-    def _has_untried(self) -> bool:
+    def _alike(self, endpoint: Endpoint) -> set[Endpoint]:
+        """The replicas of its revision, where another revision can be asked: a bad release fails everywhere."""
         replicas = self._table.routable(self._service)
-        return any(each not in self.avoid for each in replicas if self._revision in (None, each.revision))
+        alike = {each for each in replicas if each.revision == endpoint.revision}
+        return alike if len(alike) < len(replicas) else set()
+
+    def _has_untried(self, besides: Endpoint | None = None) -> bool:
+        replicas = self._table.routable(self._service)
+        untried = (each for each in replicas if each not in self.avoid and each != besides)
+        return any(self._revision in (None, each.revision) for each in untried)
 
 
 def _given_up(service: Service, reason: Reason) -> ApiError:
     last = f"no replica of {service.name} answered; the last one {_WORDS[reason]}"
-    if reason in ("reset", "token"):
+    if reason in ("reset", "failed", "token"):
         return BadGateway(last, code="replica_failed")
     code = "server_overloaded" if reason == "overloaded" else "no_replica_answered"
     return Unavailable(last, code=code, retry_after=1 if reason == "overloaded" else 5)

@@ -113,7 +113,7 @@ class Relay:
                 job.pod = endpoint.pod
                 reason: Reason = "reset"
                 try:
-                    await self._ask(job, endpoint, stream)
+                    await self._ask(job, endpoint, stream, patience)
                     return None
                 except Setback as setback:
                     reason = setback.reason
@@ -132,14 +132,16 @@ class Relay:
             # What it failed is counted with the retry: it does not answer for what comes next.
             job.revision = ""
 
-    async def _ask(self, job: Job, endpoint: Endpoint, stream: ClientStream) -> None:
+    async def _ask(self, job: Job, endpoint: Endpoint, stream: ClientStream, patience: Patience) -> None:
         asked_at = self._clock()
         try:
             async with self._post(job, endpoint, job.body.raw) as answer:
-                if answer.stream is None:
-                    await self._send_whole(job, answer)
-                else:
+                if answer.stream is not None:
                     await stream.take(answer)
+                elif answer.status >= 500 and patience.may_ask_another(endpoint):
+                    raise Setback("failed")
+                else:
+                    await self._send_whole(job, answer)
         except asyncio.CancelledError:
             now, is_waiting = self._clock(), job.body.is_stream and job.client.status is None
             if is_waiting and now - asked_at >= _PATIENT_SECONDS:

@@ -12,7 +12,7 @@ from octavo_gateway.routing import BreakReason, ContinuationOutcome
 FORGET_AFTER_SECONDS = 1800.0
 """Without pods and without weight for so long, a revision's numbers go: scrapers have long had the last."""
 _CLIENT_LEFT = 499
-_BROKEN_TRIES = ("connect", "reset")
+_BROKEN_TRIES = ("connect", "reset", "failed")
 
 
 class Tally:

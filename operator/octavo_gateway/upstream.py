@@ -25,7 +25,9 @@ _PASSED_ON = (
 )
 """Headers of an engine's answer that are the client's business."""
 
-Reason = Literal["connect", "reset", "draining", "model_loading", "overloaded", "token", "not_served"]
+Reason = Literal[
+    "connect", "reset", "failed", "draining", "model_loading", "overloaded", "token", "not_served"
+]
 _BY_CODE: Final[dict[tuple[int, str], Reason]] = {
     (503, "server_draining"): "draining",
     (503, "model_loading"): "model_loading",

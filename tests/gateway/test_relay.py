@@ -68,6 +68,7 @@ async def test_the_engine_gets_the_body_byte_for_byte_and_only_headers_of_the_ga
 
 RETRIED: list[tuple[FaultKind, str]] = [
     ("reset", "reset"),
+    ("internal", "failed"),
     ("draining", "draining"),
     ("model_loading", "model_loading"),
     ("overloaded", "overloaded"),
@@ -108,13 +109,24 @@ async def test_a_stream_that_breaks_before_its_first_event_is_tried_again(kind: 
     assert "octavo_resume" not in second.received[0].body
 
 
-@pytest.mark.parametrize(("kind", "status"), [("bad_request", 400), ("internal", 500)])
-async def test_an_engines_own_errors_are_the_clients_to_see(kind: FaultKind, status: int) -> None:
-    first, second = MockEngine(faults=[Fault(kind=kind)]), MockEngine()
+async def test_a_refused_request_is_the_clients_to_mend_and_no_other_replica_is_asked() -> None:
+    first, second = MockEngine(faults=[Fault(kind="bad_request")]), MockEngine()
     async with in_front_of(first, second) as gateway, gateway.post(STREAM) as response:
-        assert response.status == status
+        assert response.status == 400
         assert "the engine says" in (await response.json())["error"]["message"]
     assert second.received == []
+
+
+@pytest.mark.parametrize(("num_replicas", "retries", "num_asked"), [(3, 3, 2), (1, 3, 1), (3, 0, 1)])
+async def test_what_fails_on_two_replicas_or_has_but_one_is_the_clients_to_see(
+    num_replicas: int, retries: int, num_asked: int
+) -> None:
+    engines = [MockEngine(faults=[Fault(kind="internal")] * 3) for _ in range(num_replicas)]
+    service = with_policy(retries=retries)
+    async with in_front_of(*engines, service=service) as gateway, gateway.post(STREAM) as response:
+        assert response.status == 500
+        assert "the engine says" in (await response.json())["error"]["message"]
+    assert sum(len(engine.received) for engine in engines) == num_asked
 
 
 @pytest.mark.parametrize(("kind", "settled"), [("bad_request", [(0, 0)]), ("internal", [])])

@@ -34,14 +34,29 @@ async def test_an_answer_speaks_for_the_revision_that_gave_it() -> None:
     assert gateway.recorder.blame() == {"new": (2, 0)}
 
 
+@pytest.mark.parametrize("kind", ["reset", "internal"])
 @pytest.mark.parametrize("body", [STREAM, {"seed": 7}])
-async def test_a_try_that_broke_counts_against_its_revision_and_the_answer_for_the_other(
-    body: dict[str, Any],
+async def test_a_try_that_failed_counts_against_its_revision_and_the_answer_for_the_other(
+    body: dict[str, Any], kind: FaultKind
 ) -> None:
-    engines = [MockEngine(faults=[Fault(kind="reset")]), MockEngine()]
+    engines = [MockEngine(faults=[Fault(kind=kind)]), MockEngine()]
     async with in_front_of(*engines, revisions=REVISIONS) as gateway, gateway.post(body) as response:
         assert response.status == 200
         await response.read()
+    assert gateway.recorder.blame() == {"new": (1, 1), "old": (1, 0)}
+
+
+async def test_what_fails_on_two_revisions_is_an_error_of_each() -> None:
+    engines = [MockEngine(faults=[Fault(kind="internal")]) for _ in REVISIONS]
+    async with in_front_of(*engines, revisions=REVISIONS) as gateway, gateway.post(STREAM) as response:
+        assert response.status == 500
+    assert gateway.recorder.blame() == {"new": (1, 1), "old": (1, 1)}
+
+
+async def test_what_a_bad_release_fails_is_asked_of_the_other_revision() -> None:
+    engines = [MockEngine(faults=[Fault(kind="internal")]) for _ in range(3)] + [MockEngine()]
+    async with in_front_of(*engines, revisions=("new", "new", "new", "old")) as gateway:
+        assert text_of(await streamed(gateway, STREAM)) == WHOLE
     assert gateway.recorder.blame() == {"new": (1, 1), "old": (1, 0)}
 
 

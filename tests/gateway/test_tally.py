@@ -6,7 +6,7 @@ from octavo_gateway.tally import FORGET_AFTER_SECONDS, Tallies, Tally
 def test_what_clients_saw_and_what_they_were_saved_from_add_up() -> None:
     tally = Tally()
     tally.answers.update({200: 7, 400: 2, 429: 1, 499: 5, 500: 3, 599: 1})
-    tally.retries.update({"connect": 1, "reset": 2, "draining": 8, "overloaded": 8, "model_loading": 8})
+    tally.retries.update({"connect": 1, "reset": 1, "failed": 1, "draining": 8, "overloaded": 8})
     tally.breaks.update({("broken", "continued"): 4, ("draining", "continued"): 8, ("broken", "refused"): 1})
     assert (tally.num_requests, tally.num_errors) == (14 + 7, 4 + 7)
 
