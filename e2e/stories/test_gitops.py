@@ -103,7 +103,8 @@ def test_kstatus_never_takes_a_change_for_done_before_it_is(
         assert is_true(moment), (moment.verdict, moment.message, moment.service, moment.pods)
     verdicts = [verdict for verdict, _ in itertools.groupby(moment.verdict for moment in trace)]
     rollout, failure, end = ["InProgress", "Current"], ["InProgress", "Failed"], ["Terminating", "NotFound"]
-    assert verdicts == [*rollout, *rollout, *failure, *rollout, *rollout, *end]
+    told = [f"{moment.verdict}: {moment.message}" for moment in trace]
+    assert verdicts == [*rollout, *rollout, *failure, *rollout, *rollout, *end], "\n".join(told)
 
 
 def sequences(number: int) -> dict[str, Any]:

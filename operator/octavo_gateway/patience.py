@@ -88,7 +88,7 @@ class Patience:
         self._recorder.retried(self._service.name, endpoint.revision, reason)
 
     def _alike(self, endpoint: Endpoint) -> set[Endpoint]:
-        """The replicas of its revision, where another revision can be asked: a bad release fails everywhere."""
+        """The replicas of its revision, where another revision can be asked: a bad release is bad on all."""
         replicas = self._table.routable(self._service)
         alike = {each for each in replicas if each.revision == endpoint.revision}
         return alike if len(alike) < len(replicas) else set()

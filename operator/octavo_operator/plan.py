@@ -115,7 +115,7 @@ def plan(observed: Observed, now: datetime) -> Plan:
         unresolved=None if isinstance(wanted, Revision) else wanted,
         current=current,
         preflight=preflight,
-        is_complete=_is_complete(observed, service, goal, leaving),
+        is_complete=_is_complete(observed, service, goal, leaving, apply),
         rollout=rollout,
         create=() if observed.has_token else (token_secret(service, observed.fresh_token),),
         leaving=leaving,
@@ -158,12 +158,18 @@ def _judged(
 
 
 def _is_complete(
-    observed: Observed, service: InferenceService, goal: str | None, leaving: tuple[Draining, ...]
+    observed: Observed,
+    service: InferenceService,
+    goal: str | None,
+    leaving: tuple[Draining, ...],
+    apply: tuple[Manifest, ...],
 ) -> bool:
     update = next((item for item in observed.deployments if item.revision == goal), None)
     others = any(observed.has_pods(item) for item in observed.deployments if item is not update)
     is_whole = update is not None and update.is_available and update.replicas == service.replicas
-    return is_whole and not others and not leaving
+    # Its counts do not speak of what is only being written.
+    is_written = all(manifest["kind"] != "Deployment" for manifest in apply)
+    return is_whole and is_written and not others and not leaving
 
 
 def _leaving(

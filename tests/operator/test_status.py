@@ -146,6 +146,15 @@ def test_it_is_not_ready_before_the_old_revision_is_gone() -> None:
     assert brief(status(observed(new, deployments=both)))["Ready"] == ("Unknown", "NewRevision")
 
 
+def test_it_is_not_ready_before_what_is_only_being_written_holds() -> None:
+    patient = service(rollout={"progressDeadlineSeconds": 1234})
+    made = status(observed(patient, deployments=(deployment(DEMO, ready=1),), pods=(READY,)))
+    assert brief(made)["Ready"] == ("Unknown", "Scaling")
+    assert brief(made)["Progressing"] == ("True", "Scaling")
+    seen = observed(patient, deployments=(deployment(patient, ready=1),), pods=(READY,))
+    assert brief(status(seen))["Ready"] == ("True", "Ready")
+
+
 def test_no_progress_in_time_is_stalled_with_the_reason_behind_it() -> None:
     late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
     waiting = pod(HASH8, state={"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}})

@@ -13,6 +13,7 @@ from octavo_api.names import (
 )
 from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
+from octavo_operator.drift import stamped
 from octavo_operator.engine_deployment import EngineDeployment
 from octavo_operator.engine_pod import EnginePod
 from octavo_operator.gateway_seen import GatewaySeen, Neighbour
@@ -73,7 +74,7 @@ def deployment(
         "readyReplicas": ready,
         "availableReplicas": ready,
     }
-    manifest = render_deployment(of, revision(of), replicas)
+    manifest = stamped(render_deployment(of, revision(of), replicas))
     return EngineDeployment.from_manifest(live(manifest, created, **(counts | status)))
 
 
