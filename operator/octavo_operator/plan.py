@@ -27,7 +27,7 @@ from octavo_operator.revisit import ASK_AGAIN, until_drained, until_rollout_move
 from octavo_operator.rollout import Rollout, roll
 from octavo_operator.rollout_texts import rollout_events
 from octavo_operator.rollout_view import rollout_view
-from octavo_operator.wanted import goal_of, preflight_of, wanted_revision
+from octavo_operator.wanted import goal_of, made_revision, preflight_of, wanted_revision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +98,17 @@ def plan(observed: Observed, now: datetime) -> Plan:
     rollout = roll(view)
     leaving = _leaving(observed, service, standing, rollout, now)
     counts = _replicas(observed, standing, rollout)
-    # While the asked revision may not start, or has failed, it is as if it were not known.
-    engine = revision if revision is not None and revision.hash8 == goal and goal in counts else None
+    engine = made_revision(revision, goal, current, standing)
+    # The asked one is not among them while others have to make room for it.
+    engine = engine if engine is not None and engine.hash8 in counts else None
     scale = tuple(
         Scale(deployment=item, replicas=counts[item.revision])
         for item in standing
         if (engine is None or item.revision != engine.hash8) and counts[item.revision] != item.replicas
     )
     scaler = plan_autoscaler(observed, service, now)
-    rendered = children(service, engine, counts.get(goal or "", 0), observed.defaults.gateway)
+    num_replicas = 0 if engine is None else counts[engine.hash8]
+    rendered = children(service, engine, num_replicas, observed.defaults.gateway)
     rendered += scaler.wanted
     apply = tuple(manifest for manifest in map(stamped, rendered) if not _stands(observed, manifest))
     todo = Plan(

@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from hashlib import sha256
 from typing import Any
 
-from octavo_api.names import ANNOTATION_REVISION_INPUTS
+from octavo_api.names import ANNOTATION_MODEL_URI, ANNOTATION_REVISION_INPUTS
 from octavo_api.spec import InferenceService
 from octavo_operator.engine_deployment import EngineDeployment
 from octavo_operator.observed import Manifest
@@ -23,6 +23,8 @@ class Revision:
     inputs: str
     """Hash of the user's fields alone."""
     image: str
+    uri: str
+    """As it was written; told, and no part of what makes the revision."""
     commit: str | None
     template: Manifest
     """The pod template, without the revision's own label."""
@@ -84,12 +86,17 @@ def existing(service: InferenceService, deployments: Iterable[EngineDeployment])
 
 
 def thawed(deployment: EngineDeployment) -> Revision | None:
-    text = (deployment.manifest["metadata"].get("annotations") or {}).get(ANNOTATION_REVISION_INPUTS, "")
+    annotations = deployment.manifest["metadata"].get("annotations") or {}
+    text = annotations.get(ANNOTATION_REVISION_INPUTS, "")
     if short_hash(text) != deployment.revision:
         return None
     record = json.loads(text)
     return Revision(
-        inputs=record["inputs"], image=record["image"], commit=record["commit"], template=record["template"]
+        inputs=record["inputs"],
+        image=record["image"],
+        uri=annotations.get(ANNOTATION_MODEL_URI, ""),
+        commit=record["commit"],
+        template=record["template"],
     )
 
 

@@ -1,21 +1,24 @@
 """Which revision a service wants, and whether it may have it. Pure."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from octavo_api.model_source import FileModel
 from octavo_api.names import Reason
 from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
+from octavo_operator.engine_deployment import EngineDeployment
 from octavo_operator.observed import Observed, Resolved, Resolving, Unresolved
 from octavo_operator.preflight import PreflightView, preflight_wanted
 from octavo_operator.render.pod import pod_template
-from octavo_operator.revision import Revision, existing, inputs_of
+from octavo_operator.revision import Revision, existing, inputs_of, thawed
 
 
 def wanted_revision(observed: Observed, service: InferenceService) -> Revision | Resolving | Unresolved:
     """An existing revision for the same fields keeps what the operator added then; else a new one is made."""
     if (revision := existing(service, observed.deployments)) is not None:
-        return revision
+        return replace(revision, uri=service.model.uri)
     if not isinstance(observed.resolution, Resolved):
         return observed.resolution
     if isinstance(service.model.source, FileModel) and observed.defaults.model_root is None:
@@ -29,6 +32,7 @@ def wanted_revision(observed: Observed, service: InferenceService) -> Revision |
     return Revision(
         inputs=inputs_of(service),
         image=service.engine.image or observed.defaults.engine_image,
+        uri=service.model.uri,
         commit=commit,
         template=pod_template(service, commit, observed.defaults),
     )
@@ -45,6 +49,22 @@ def goal_of(
     if record.failure is not None:
         return record.stable
     return revision.hash8 if preflight is None or preflight.outcome == "passed" else None
+
+
+def made_revision(
+    revision: Revision | None,
+    goal: str | None,
+    record: RolloutRecord | None,
+    standing: Iterable[EngineDeployment],
+) -> Revision | None:
+    """The one whose Deployment is written whole: the asked one, or while that may not start the stable one.
+
+    That is kept as it was recorded, though the spec says otherwise by now.
+    """
+    if revision is not None and revision.hash8 == goal:
+        return revision
+    stable = record.stable if record is not None else ""
+    return next((thawed(item) for item in standing if item.revision == stable), None)
 
 
 def preflight_of(

@@ -1,5 +1,6 @@
 """A revision that cannot run is given up, whatever it was that it could not; what ran runs on."""
 
+import copy
 from datetime import timedelta
 from typing import Any
 
@@ -148,6 +149,25 @@ async def test_a_service_back_from_zero_serves_with_what_it_has_while_its_model_
         fake.write_service(model={"uri": "hf://org/name"}, replicas=1)
         await fake.settle()
         assert fake.condition("Available") == ("True", "Available")
+
+
+async def test_what_it_went_back_to_is_kept_as_it_was_recorded() -> None:
+    async with cluster() as fake:
+        await change_model(fake)
+        stable = fake.service["status"]["rollout"]["stableRevision"]
+        path = DEPLOYMENTS.path("team", f"demo-{stable}")
+        before = copy.deepcopy(fake.server.objects[path])
+        end_engine(fake, 65, restarts=1)
+        await fake.settle()
+        drifted = copy.deepcopy(fake.server.objects[path])
+        drifted["spec"]["template"]["spec"]["containers"][0]["image"] = "somebody/elses:1"
+        fake.server.put(path, drifted)
+        await fake.visit()
+        after = fake.server.objects[path]
+        assert (after["spec"], after["metadata"]["annotations"]) == (
+            before["spec"],
+            before["metadata"]["annotations"],
+        )
 
 
 async def test_it_is_rolled_back_only_when_what_it_went_back_to_serves() -> None:

@@ -47,6 +47,7 @@ def revision(of: InferenceService, commit: str | None = COMMIT) -> Revision:
     return Revision(
         inputs=inputs_of(of),
         image=of.engine.image or DEFAULTS.engine_image,
+        uri=of.model.uri,
         commit=commit,
         template=pod_template(of, commit, DEFAULTS),
     )

@@ -24,7 +24,7 @@ def deployment(service: InferenceService, revision: Revision, replicas: int) -> 
     metadata["labels"][LABEL_REVISION] = hash8
     metadata["annotations"] = {
         ANNOTATION_REVISION_INPUTS: revision.frozen,
-        ANNOTATION_MODEL_URI: service.model.uri,
+        ANNOTATION_MODEL_URI: revision.uri,
         ANNOTATION_ENGINE_IMAGE: revision.image,
     }
     if revision.commit is not None:
