@@ -5,8 +5,9 @@ The environment variable MISBEHAVE says which, separated by commas:
   slow:1.5          each answer's first byte comes 1.5 s late; what follows is untouched
   errors:50         half of the requests are answered with status 500
   breaks:50         half of the answers end after their head, before a single event
+  unready           it serves and never says that it is ready
   fake-accelerator  `--device cuda` means the CPU, so that an accelerator can be one in name only
-Everything else is the engine's own: its commands, its tokens, its probes.
+Everything else is the engine's own: its commands, its tokens, its other probes.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 VARIABLE: Final = "MISBEHAVE"
 EXIT_CRASHED = 1
 FAKE_ACCELERATOR = "fake-accelerator"
-KNOWN = frozenset({"crash", "slow", "errors", "breaks", FAKE_ACCELERATOR})
+KNOWN = frozenset({"crash", "slow", "errors", "breaks", "unready", FAKE_ACCELERATOR})
 BODY = b'{"error": {"message": "misbehaving on demand", "type": "server_error", "code": "misbehaving"}}'
 
 
@@ -82,16 +83,20 @@ def crash_after_serving(lifecycle: "Lifecycle", seconds: float) -> None:
 
 
 class FaultyApp:
-    """Around the whole application; only what clients ask for is touched."""
+    """Around the whole application."""
 
     def __init__(self, app: "ASGIApp", faults: Mapping[str, float]) -> None:
         self._app = app
         self._delay = faults.get("slow", 0.0)
         self._errors = Share(faults.get("errors", 0.0))
         self._breaks = Share(faults.get("breaks", 0.0))
+        self._is_unready = "unready" in faults
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith("/v1/"):
+        if scope["type"] == "http" and scope["path"] == "/ready" and self._is_unready:
+            await send(head(503, b"application/json", len(BODY)))
+            await send({"type": "http.response.body", "body": BODY})
+        elif scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith("/v1/"):
             await self._app(scope, receive, send)
         elif self._errors.takes_this():
             await send(head(500, b"application/json", len(BODY)))

@@ -60,18 +60,51 @@ def test_what_cannot_work_is_refused_before_a_pod_is_touched(rolling: Rolling) -
     assert all(phase["ok"] for phase in report.values()), report
 
 
-def test_one_that_crashes_after_a_while_is_given_up_and_not_tried_again(
+def test_one_that_crashes_after_half_a_minute_of_serving_is_given_up_though_its_rollout_was_over(
     rolling: Rolling, misbehaving: str
 ) -> None:
-    """Ready for 10 s each time: long enough for requests, and too short for minReadySeconds."""
+    rolling.begin()
+    before = rolling.revisions()
+    with rolling.traffic() as traffic:
+        traffic.phase("all seems well")
+        rolling.write(engine=faulty(misbehaving, "crash:30"))
+        rolling.settled()
+        assert {rolling.record()["previousRevision"]} == before
+
+        traffic.phase("crashes after 30 s, each time")
+        failure = rolling.given_up(seconds=300)
+        assert failure["reason"] == "CrashLoop"
+        assert "exit code 1 (3 restarts): misbehaving: crashed on demand after 30 s" in failure["message"]
+        assert rolling.revisions() == before
+
+        traffic.phase("as before")
+        time.sleep(5)
+        report = traffic.stop()
+
+    assert failed(report) == {}
+    assert all(phase["ok"] for phase in report.values()), report
+
+
+def test_one_that_never_serves_or_not_for_long_is_given_up_and_not_tried_again(
+    rolling: Rolling, misbehaving: str
+) -> None:
     rolling.begin()
     before = rolling.pods()
     with rolling.traffic() as traffic:
-        traffic.phase("crashes")
+        traffic.phase("is never ready")
+        rolling.write(engine=faulty(misbehaving, "unready"), rollout={"progressDeadlineSeconds": 20})
+        failure = rolling.given_up()
+        assert failure["reason"] == "ProgressDeadlineExceeded"
+        assert "no progress within spec.rollout.progressDeadlineSeconds (20)" in failure["message"]
+        assert rolling.pods() == before
+
+        # Ready for 10 s each time: long enough for requests, and too short for minReadySeconds.
+        traffic.phase("crashes before it is proved")
         rolling.write(engine=faulty(misbehaving, "crash:10"), rollout={"minReadySeconds": 60})
-        failure = rolling.given_up(seconds=180)
+        failure = rolling.until("another failure", lambda: other_failure(rolling, failure), seconds=180)
         assert failure["reason"] == "CrashLoop"
         assert "exit code 1 (3 restarts): misbehaving: crashed on demand" in failure["message"]
+        assert rolling.given_up() == failure
         assert rolling.pods() == before
 
         traffic.phase("another operator")

@@ -32,6 +32,10 @@ class RolloutRecord:
     """The wanted revision that the other fields, but `stable`, speak of."""
     stable: str = ""
     """The last revision that was rolled out completely: what a rollback goes back to."""
+    previous: str = ""
+    """What was the stable one before `revision` was: the way back should that crash soon after."""
+    completed_at: str = ""
+    """When `revision` took the place of `previous`; empty where it did not."""
     strategy: EffectiveStrategy = "Surge"
     """Auto begins as Surge and may have become Replace."""
     passed_percent: int = 0
@@ -48,6 +52,8 @@ class RolloutRecord:
         return RolloutRecord(
             revision=fields.text("revision") or "",
             stable=fields.text("stableRevision") or "",
+            previous=fields.text("previousRevision") or "",
+            completed_at=fields.text("completedAt") or "",
             strategy=fields.choice("strategy", _STRATEGIES, RolloutRecord().strategy),
             passed_percent=fields.integer("passedPercent", 0),
             abandoned=fields.text("abandonedRevision") or "",
@@ -60,6 +66,8 @@ class RolloutRecord:
         texts = {
             "revision": self.revision,
             "stableRevision": self.stable,
+            "previousRevision": self.previous,
+            "completedAt": self.completed_at,
             "strategy": self.strategy,
             "startedAt": self.started_at,
             "stepStartedAt": self.step_started_at,

@@ -225,10 +225,11 @@ def _spent(
     """History beyond its limit, the oldest first to go. None is spent before the wanted revision stands."""
     if service.rollout.paused or all(item.revision != goal for item in standing):
         return ()
+    record = record or RolloutRecord()
     # The stable one is the way back until another is.
-    kept = {goal, record.stable if record else ""}
+    kept = {goal, record.stable}
     history = [item for item in standing if item.revision not in kept and not observed.has_pods(item)]
-    history.sort(key=lambda item: item.created, reverse=True)
+    history.sort(key=lambda item: (item.revision == record.previous, item.created), reverse=True)
     return tuple(history[service.rollout.revision_history_limit :])
 
 

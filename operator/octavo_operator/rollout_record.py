@@ -87,13 +87,14 @@ def advance(
     """One look further; `is_complete` is whether the asked revision stands alone and whole."""
     if record.failure is not None:
         return Advance(record=record)
+    if (relapsed := _relapsed(observed, service, record, now)) is not None:
+        return Advance(record=relapsed)
     update = next((item for item in observed.deployments if item.revision == record.revision), None)
     if is_complete and any(date > now for date in proved_at(observed, record)):
         return Advance(record=record)
     if is_complete and update is not None:
         # With no pods at all a revision has proved nothing.
-        done = replace(record, stable=record.revision, step_started_at="", passed_percent=0, abandoned="")
-        return Advance(record=done if update.replicas > 0 else record)
+        return Advance(record=_completed(record, now) if update.replicas > 0 else record)
     verdict = _verdict(observed, service, record)
     if (failure := _failure(observed, service, record, update, preflight, verdict, now)) is not None:
         return Advance(record=replace(record, failure=failure), verdict=verdict)
@@ -102,6 +103,46 @@ def advance(
     if _has_fallen_back(observed, service, record, now):
         return Advance(record=replace(record, strategy="Replace"))
     return Advance(record=_stepped(observed, service, record, verdict, now), verdict=verdict)
+
+
+def _completed(record: RolloutRecord, now: datetime) -> RolloutRecord:
+    done = replace(record, step_started_at="", passed_percent=0, abandoned="")
+    if record.stable == record.revision:
+        return done
+    completed_at = timestamp(now) if record.stable else ""
+    return replace(done, stable=record.revision, previous=record.stable, completed_at=completed_at)
+
+
+def _relapsed(
+    observed: Observed, service: InferenceService, record: RolloutRecord, now: datetime
+) -> RolloutRecord | None:
+    """Many a fault shows only after a while of serving, when the rollout is over."""
+    if not service.rollout.auto_rollback or not record.completed_at:
+        return None
+    probation = timedelta(seconds=service.rollout.progress_deadline_seconds)
+    is_over = now >= datetime.fromisoformat(record.completed_at) + probation
+    crash = crash_loop(observed.pods, record.revision)
+    if is_over or crash is None or not _stands(observed, record.previous):
+        return None
+    failure = _given_up(service, record, (Reason.CRASH_LOOP, crash), now)
+    return replace(record, stable=record.previous, previous="", completed_at="", failure=failure)
+
+
+def _stands(observed: Observed, revision: str) -> bool:
+    return any(item.revision == revision and not item.deleting for item in observed.deployments)
+
+
+def _given_up(
+    service: InferenceService, record: RolloutRecord, cause: tuple[Reason, str], now: datetime
+) -> RolloutFailure:
+    reason, message = cause
+    return RolloutFailure(
+        revision=record.revision,
+        reason=reason,
+        message=message,
+        at=timestamp(now),
+        settings=settings_hash(service),
+    )
 
 
 def _verdict(observed: Observed, service: InferenceService, record: RolloutRecord) -> GateVerdict | None:
@@ -120,20 +161,11 @@ def _failure(
     now: datetime,
 ) -> RolloutFailure | None:
     """Nothing is given up where there is nothing to go back to: the conditions tell, and it tries again."""
-    has_stable = any(item.revision == record.stable and not item.deleting for item in observed.deployments)
-    if not service.rollout.auto_rollback or not has_stable or record.stable == record.revision:
+    has_stable = record.stable != record.revision and _stands(observed, record.stable)
+    if not service.rollout.auto_rollback or not has_stable:
         return None
-    found = _cause(observed, service, record, update, preflight, verdict, now)
-    if found is None:
-        return None
-    reason, message = found
-    return RolloutFailure(
-        revision=record.revision,
-        reason=reason,
-        message=message,
-        at=timestamp(now),
-        settings=settings_hash(service),
-    )
+    cause = _cause(observed, service, record, update, preflight, verdict, now)
+    return _given_up(service, record, cause, now) if cause is not None else None
 
 
 def _cause(

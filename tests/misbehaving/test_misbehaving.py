@@ -46,6 +46,12 @@ async def test_half_of_the_requests_fail_with_500_and_probes_never_do() -> None:
     assert [(await ask(app, "/ready", "GET"))[0] for _ in range(4)] == [200] * 4
 
 
+async def test_an_unready_one_answers_all_but_that_question() -> None:
+    app = FaultyApp(honest, {"unready": 0.0})
+    assert (await ask(app, "/ready", "GET"))[0] == 503
+    assert [(await ask(app, "/health", "GET"))[0], (await ask(app))[0]] == [200, 200]
+
+
 async def test_a_broken_answer_has_a_head_and_no_body() -> None:
     app = FaultyApp(honest, {"breaks": 100.0})
     assert await ask(app) == [200]

@@ -147,6 +147,17 @@ def test_history_beyond_its_limit_is_deleted_and_the_reason_says_so() -> None:
     assert todo.reasons == (f"delete Deployment {old.name}: spec.rollout.revisionHistoryLimit",)
 
 
+def test_the_way_back_of_a_young_revision_is_the_last_of_its_history_to_go() -> None:
+    seen, old = with_old_revision(replicas=0, limit=1)
+    younger = deployment(service(model={"uri": "hf://org/other"}), replicas=0, created=NOW)
+    seen = replace(seen, deployments=(*seen.deployments, younger))
+    assert plan(seen, NOW).delete == (old,)
+    assert seen.status.rollout is not None
+    young = replace(seen.status.rollout, previous=old.revision, completed_at="2026-11-01T11:00:00Z")
+    seen = replace(seen, status=replace(seen.status, rollout=young))
+    assert plan(seen, NOW).delete == (younger,)
+
+
 def test_paused_or_unresolved_no_history_is_deleted() -> None:
     seen, _ = with_old_revision(replicas=0, limit=0)
     paused = {"paused": True, "revisionHistoryLimit": 0}

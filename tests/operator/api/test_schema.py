@@ -76,6 +76,8 @@ def test_the_status_is_written_and_read_in_full() -> None:
         rollout=RolloutRecord(
             revision="told-2",
             stable="told-1",
+            previous="r0",
+            completed_at="2026-11-01T11:00:00Z",
             passed_percent=10,
             abandoned="told-0",
             started_at="t",
