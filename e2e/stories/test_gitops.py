@@ -39,7 +39,6 @@ def autoscaled(uri: str) -> dict[str, Any]:
 
 def test_the_api_server_takes_every_sample(cluster: Kubectl) -> None:
     taken = cluster("apply", "--dry-run=server", "-o", "name", "-f", str(SAMPLES)).stdout.split()
-    assert taken.count("inferenceservice.serving.octavo.dev/llama") == 2
     assert len(taken) >= len(samples())
 
 
