@@ -76,6 +76,11 @@ class KillingProxy:
 
     async def _stop(self) -> None:
         await self._runner.cleanup()
+        # The watches of dead operators are still being forwarded.
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
         await self._session.close()
         await asyncio.sleep(0.25)  # aiohttp closes the sockets of TLS connections a little later
 
