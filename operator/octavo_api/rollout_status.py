@@ -24,6 +24,8 @@ class RolloutFailure:
     """RFC 3339 in UTC."""
     settings: str = ""
     """Hash of the spec.rollout under which it failed: under another one it is tried again."""
+    was_complete: bool = False
+    """It had replaced the stable one, and serves until that has replaced it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +35,9 @@ class RolloutRecord:
     stable: str = ""
     """The last revision that was rolled out completely: what a rollback goes back to."""
     previous: str = ""
-    """What was the stable one before `revision` was: the way back should that crash soon after."""
+    """The stable one before `stable`: the way back should that crash soon after."""
     completed_at: str = ""
-    """When `revision` took the place of `previous`; empty where it did not."""
+    """When `stable` took its place; empty where it has served before."""
     strategy: EffectiveStrategy = "Surge"
     """Auto begins as Surge and may have become Replace."""
     passed_percent: int = 0
@@ -78,6 +80,7 @@ class RolloutRecord:
             manifest["passedPercent"] = self.passed_percent
         if self.failure is not None:
             manifest["failure"] = {
+                "wasComplete": self.failure.was_complete,
                 "revision": self.failure.revision,
                 "reason": self.failure.reason,
                 "message": self.failure.message,
@@ -94,4 +97,5 @@ def _failure(fields: Fields) -> RolloutFailure:
         message=fields.text("message") or "",
         at=fields.text("at") or "",
         settings=fields.text("settings") or "",
+        was_complete=fields.boolean("wasComplete", False),
     )

@@ -57,22 +57,26 @@ class Patience:
         self._has_failed = False
         self._pause = _FIRST_PAUSE_SECONDS
 
-    def may_ask_another(self, endpoint: Endpoint) -> bool:
-        """Whether a replica's own error may be kept from the client: once, and where another is there.
+    def may_keep_error(self, endpoint: Endpoint) -> bool:
+        """Whether a replica's own error may be kept from the client, and another asked: once.
 
-        What fails on two is the request's doing, or everybody's.
+        What fails on two is the request's doing, or everybody's. `bear` has to follow where it may.
         """
-        is_left = self._num_retries < self._service.policy.retries and not self._has_failed
-        return is_left and self._has_untried(besides=endpoint)
+        if self._has_failed or self._num_retries >= self._service.policy.retries:
+            return False
+        unfit = self.avoid | self._unfit(endpoint)
+        has_other = any(each not in unfit for each in self._table.routable(self._service))
+        return has_other and self._budget.take_spare(self._clock())
 
     async def bear(self, reason: Reason, endpoint: Endpoint) -> None:
         """Return when another try is due. Raises ApiError, for the client, when none is."""
         self.avoid.add(endpoint)
+        pause = 0.0
         if reason == "failed":
             self._has_failed = True
-            self.avoid |= self._alike(endpoint)
-        pause = 0.0
-        if reason not in _REFUSALS:
+            self._num_retries += 1
+            self.avoid |= self._unfit(endpoint)
+        elif reason not in _REFUSALS:
             if self._num_retries >= self._service.policy.retries:
                 raise _given_up(self._service, reason)
             self._num_retries += 1
@@ -87,16 +91,26 @@ class Patience:
             await asyncio.sleep(pause)
         self._recorder.retried(self._service.name, endpoint.revision, reason)
 
-    def _alike(self, endpoint: Endpoint) -> set[Endpoint]:
-        """The replicas of its revision, where another revision can be asked: a bad release is bad on all."""
-        replicas = self._table.routable(self._service)
-        alike = {each for each in replicas if each.revision == endpoint.revision}
-        return alike if len(alike) < len(replicas) else set()
+    def _unfit(self, endpoint: Endpoint) -> set[Endpoint]:
+        """Whom not to ask after that replica failed: its whole revision, unless most requests go there.
 
-    def _has_untried(self, besides: Endpoint | None = None) -> bool:
+        A bad release would fail again; and what the main revision fails is shared out by weight as ever, or a
+        canary would get all the requests that nobody can answer. Without weight a revision is given up.
+        """
+        weights = self._service.weights
+        own = weights.get(endpoint.revision, 0)
+        is_main = all(weight < own for name, weight in weights.items() if name != endpoint.revision)
+        return {
+            each
+            for each in self._table.routable(self._service)
+            if each == endpoint
+            or (weights and not weights.get(each.revision))
+            or (each.revision == endpoint.revision and not is_main)
+        }
+
+    def _has_untried(self) -> bool:
         replicas = self._table.routable(self._service)
-        untried = (each for each in replicas if each not in self.avoid and each != besides)
-        return any(self._revision in (None, each.revision) for each in untried)
+        return any(each not in self.avoid for each in replicas if self._revision in (None, each.revision))
 
 
 def _given_up(service: Service, reason: Reason) -> ApiError:

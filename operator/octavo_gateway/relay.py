@@ -37,7 +37,7 @@ _MAX_LOST_REPLICAS = 3
 
 @dataclass(slots=True, kw_only=True)
 class Job:
-    """One client's request, let in; `revision` and `pod` say who answers it, or failed to."""
+    """One client's request, let in. `revision` and `pod` answer it, or failed to; `error` is what it said."""
 
     client: Client
     service: Service
@@ -52,6 +52,7 @@ class Job:
     is_seamless: bool = True
     """Its stream has not broken."""
     num_lost: int = 0
+    error: Answer | None = None
 
     def lose(self) -> None:
         """A replica broke off. Raises BadGateway when that was the last to be risked."""
@@ -94,6 +95,11 @@ class Relay:
                 return 599
             assert job.client.status is not None
             return job.client.status
+        except ApiError:
+            if job.error is None:
+                raise
+            await self._send_whole(job, job.error)
+            return job.error.status
         except asyncio.CancelledError:
             # Leaving before the answer must not be a way around the limits: the prompt was asked for.
             if job.pod and job.client.status is None:
@@ -116,7 +122,7 @@ class Relay:
                     await self._ask(job, endpoint, stream, patience)
                     return None
                 except Setback as setback:
-                    reason = setback.reason
+                    reason, job.error = setback.reason, setback.answer or job.error
                 except Broken:
                     if stream.has_begun:
                         return endpoint
@@ -138,8 +144,8 @@ class Relay:
             async with self._post(job, endpoint, job.body.raw) as answer:
                 if answer.stream is not None:
                     await stream.take(answer)
-                elif answer.status >= 500 and patience.may_ask_another(endpoint):
-                    raise Setback("failed")
+                elif answer.status >= 500 and patience.may_keep_error(endpoint):
+                    raise Setback("failed", answer)
                 else:
                     await self._send_whole(job, answer)
         except asyncio.CancelledError:

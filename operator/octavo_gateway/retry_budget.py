@@ -4,6 +4,7 @@ from octavo_gateway.errors import Unavailable
 
 _SHARE_OF_REQUESTS = 0.2
 _PER_SECOND = 3.0
+_SPARE = 50.0
 _BURST = 100.0  # a replica that dies takes about so many unanswered requests with it
 _LONGEST_WAIT_SECONDS = 10.0
 
@@ -21,10 +22,16 @@ class RetryBudget:
     def request_came(self) -> None:
         self._tokens = min(_BURST, self._tokens + _SHARE_OF_REQUESTS)
 
+    def take_spare(self, now: float) -> bool:
+        """For what can do without: whether one was left beside those that dying replicas may need."""
+        self._fill(now)
+        is_spare = self._tokens > _SPARE
+        self._tokens -= 1.0 if is_spare else 0.0
+        return is_spare
+
     def take(self, now: float) -> float:
         """Seconds to wait before the retry, `now` being any monotonic clock. Raises Unavailable."""
-        self._tokens = min(_BURST, self._tokens + (now - self._filled_at) * _PER_SECOND)
-        self._filled_at = now
+        self._fill(now)
         wait = max(0.0, 1.0 - self._tokens) / _PER_SECOND
         if wait > _LONGEST_WAIT_SECONDS:
             raise Unavailable(
@@ -34,3 +41,7 @@ class RetryBudget:
             )
         self._tokens -= 1.0
         return wait
+
+    def _fill(self, now: float) -> None:
+        self._tokens = min(_BURST, self._tokens + (now - self._filled_at) * _PER_SECOND)
+        self._filled_at = now

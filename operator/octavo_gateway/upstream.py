@@ -38,11 +38,13 @@ _BY_CODE: Final[dict[tuple[int, str], Reason]] = {
 
 
 class Setback(Exception):
-    """A replica gave no answer that could go to a client, and nothing has: another may be asked."""
+    """A replica gave no answer that should go to a client, and nothing has: another may be asked."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, answer: "Answer | None" = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.answer = answer
+        """Its own error, for when no other has an answer."""
 
 
 class Broken(Exception):

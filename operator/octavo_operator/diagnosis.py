@@ -19,6 +19,8 @@ Part = Literal["Model", "Engine"]
 
 # Trying again does not help; after the other ends (device fault, hub unreachable) it may.
 TERMINAL_EXIT_CODES = frozenset({64, 65, 66, 67, 68})
+# An accelerator's fault and a hub that is away say nothing of the revision.
+EXIT_CODES_OF_OTHERS = frozenset({69, 75})
 PULL_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 CRASHES_THAT_ARE_A_LOOP = 3
 MISSING_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')

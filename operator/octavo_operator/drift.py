@@ -36,6 +36,16 @@ def stamped(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": {**manifest["metadata"], "annotations": annotations}}
 
 
+def is_stamped_alike(live: Manifest, wanted: Manifest) -> bool:
+    """Whether the last that we wrote was this, whatever became of it since."""
+    return _stamp(live) == _stamp(wanted)
+
+
+def _stamp(manifest: Manifest) -> str:
+    annotations: dict[str, str] = manifest["metadata"].get("annotations") or {}
+    return annotations.get(ANNOTATION_APPLIED_HASH, "")
+
+
 def holds(live: Any, wanted: Any, field: str = "", inside: str = "") -> bool:
     """Whether every field of `wanted` has that value in `live`."""
     # Mostly it is the very same, which Python compares many times faster than we do.

@@ -13,6 +13,7 @@ from octavo_api.names import (
     LABEL_REVISION,
 )
 from octavo_api.quantity import parse_quantity
+from octavo_operator.timestamps import moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Ended:
     exit_code: int
     reason: str
     message: str
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +111,7 @@ class EnginePod:
 
 
 def _time(text: str, otherwise: datetime) -> datetime:
-    """Anybody may write an annotation: one that is no time counts from `otherwise`."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return otherwise
-    return time if time.tzinfo is not None else otherwise
+    return moment(text) or otherwise
 
 
 def _extended_resources(spec: Mapping[str, Any]) -> dict[str, int]:
@@ -154,4 +151,5 @@ def _ended(state: Mapping[str, Any]) -> Ended | None:
         exit_code=terminated.get("exitCode", 0),
         reason=terminated.get("reason", ""),
         message=(terminated.get("message") or "").strip(),
+        at=moment(terminated.get("finishedAt") or ""),
     )

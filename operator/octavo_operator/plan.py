@@ -11,7 +11,7 @@ from octavo_api.spec import InferenceService
 from octavo_operator import rollout_record
 from octavo_operator.autoscaler_plan import AutoscalerPlan, plan_autoscaler
 from octavo_operator.drain import Draining, called_back, replicas, victims
-from octavo_operator.drift import holds, stamped
+from octavo_operator.drift import holds, is_stamped_alike, stamped
 from octavo_operator.engine_deployment import EngineDeployment
 from octavo_operator.engine_pod import EnginePod
 from octavo_operator.events import Event, drain_event
@@ -169,8 +169,9 @@ def _is_complete(
     update = next((item for item in observed.deployments if item.revision == goal), None)
     others = any(observed.has_pods(item) for item in observed.deployments if item is not update)
     is_whole = update is not None and update.is_available and update.replicas == service.replicas
-    # Its counts do not speak of what is only being written.
-    is_written = all(manifest["kind"] != "Deployment" for manifest in apply)
+    # Its counts do not speak of what is only being written; what a webhook makes of that, they do.
+    writes = [manifest for manifest in apply if manifest["kind"] == "Deployment"]
+    is_written = update is not None and all(is_stamped_alike(update.manifest, item) for item in writes)
     return is_whole and is_written and not others and not leaving
 
 

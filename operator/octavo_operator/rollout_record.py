@@ -16,6 +16,7 @@ from octavo_operator.engine_deployment import EngineDeployment
 from octavo_operator.gate import GateVerdict, gate
 from octavo_operator.observed import Observed
 from octavo_operator.preflight import PreflightView
+from octavo_operator.probation import crash_on_probation
 from octavo_operator.revision import short_hash
 from octavo_operator.rollout_view import canary_step, pods_of_share
 from octavo_operator.shortage import accelerator_shortage
@@ -34,10 +35,14 @@ def current(
     """The record of the revision that is asked for: a fresh one when another was asked for before."""
     before = before or RolloutRecord()
     if before.revision != asked:
-        failed = before.failure.revision if before.failure is not None else before.abandoned
+        failed = before.abandoned
+        if before.failure is not None:
+            failed = "" if before.failure.was_complete else before.failure.revision
         return RolloutRecord(
             revision=asked,
             stable=before.stable,
+            previous=before.previous,
+            completed_at=before.completed_at,
             strategy=_strategy(service, "Surge", is_return=asked == before.stable),
             started_at=timestamp(now),
             abandoned="" if failed == asked else failed,
@@ -85,8 +90,9 @@ def advance(
     now: datetime,
 ) -> Advance:
     """One look further; `is_complete` is whether the asked revision stands alone and whole."""
+    has_fallen_back = _has_fallen_back(observed, service, record, now)
     if record.failure is not None:
-        return Advance(record=record)
+        return Advance(record=replace(record, strategy="Replace") if has_fallen_back else record)
     if (relapsed := _relapsed(observed, service, record, now)) is not None:
         return Advance(record=relapsed)
     update = next((item for item in observed.deployments if item.revision == record.revision), None)
@@ -100,7 +106,7 @@ def advance(
         return Advance(record=replace(record, failure=failure), verdict=verdict)
     if service.rollout.paused:
         return Advance(record=record, verdict=verdict)
-    if _has_fallen_back(observed, service, record, now):
+    if has_fallen_back:
         return Advance(record=replace(record, strategy="Replace"))
     return Advance(record=_stepped(observed, service, record, verdict, now), verdict=verdict)
 
@@ -109,22 +115,21 @@ def _completed(record: RolloutRecord, now: datetime) -> RolloutRecord:
     done = replace(record, step_started_at="", passed_percent=0, abandoned="")
     if record.stable == record.revision:
         return done
-    completed_at = timestamp(now) if record.stable else ""
-    return replace(done, stable=record.revision, previous=record.stable, completed_at=completed_at)
+    done = replace(done, stable=record.revision, previous="", completed_at="")
+    if not record.stable or record.revision == record.previous:
+        # What has served before is on no probation: it may have been asked for because the other was bad.
+        return done
+    return replace(done, previous=record.stable, completed_at=timestamp(now))
 
 
 def _relapsed(
     observed: Observed, service: InferenceService, record: RolloutRecord, now: datetime
 ) -> RolloutRecord | None:
-    """Many a fault shows only after a while of serving, when the rollout is over."""
-    if not service.rollout.auto_rollback or not record.completed_at:
-        return None
-    probation = timedelta(seconds=service.rollout.progress_deadline_seconds)
-    is_over = now >= datetime.fromisoformat(record.completed_at) + probation
-    crash = crash_loop(observed.pods, record.revision)
-    if is_over or crash is None or not _stands(observed, record.previous):
+    crash = crash_on_probation(observed, service, record, now)
+    if crash is None or not service.rollout.auto_rollback or not _stands(observed, record.previous):
         return None
     failure = _given_up(service, record, (Reason.CRASH_LOOP, crash), now)
+    failure = replace(failure, was_complete=True)
     return replace(record, stable=record.previous, previous="", completed_at="", failure=failure)
 
 
@@ -234,10 +239,16 @@ def _has_fallen_back(
     return due is not None and due <= now
 
 
+def coming_revision(record: RolloutRecord) -> str:
+    """After a failure the one that we go back to."""
+    return record.revision if record.failure is None else record.stable
+
+
 def shortage_due(observed: Observed, record: RolloutRecord) -> datetime | None:
     """When a shortage of accelerators counts as real; None while there is none, or nobody could make room."""
-    own = [pod for pod in observed.pods if pod.revision == record.revision]
-    others = any(pod.is_live and pod.revision != record.revision for pod in observed.pods)
+    coming = coming_revision(record)
+    own = [pod for pod in observed.pods if pod.revision == coming]
+    others = any(pod.is_live and pod.revision != coming for pod in observed.pods)
     shortage = accelerator_shortage(own)
     if shortage is None or not others or shortage.pod.unschedulable_since is None:
         return None

@@ -4,6 +4,7 @@ from octavo_api.rollout_status import RolloutRecord
 from octavo_api.spec import InferenceService
 from octavo_operator.events import Event
 from octavo_operator.gate import GateVerdict
+from octavo_operator.rollout_record import coming_revision
 from octavo_operator.rollout_view import canary_step
 
 
@@ -20,11 +21,11 @@ def rollout_events(
         back = f"; back to revision {after.stable}" if after.stable else ""
         note = f"revision {after.revision} is given up: {after.failure.reason}: {after.failure.message}{back}"
         return (Event("RolledBack", note, "Warning"),)
-    if before.stable != after.stable:
+    if before.stable != after.stable and after.failure is None:
         note = f"revision {after.revision} has replaced revision {before.stable}"
         return (Event("RolloutCompleted", note),) if before.stable else ()
     if before.strategy != after.strategy:
-        note = f"no accelerator is free for revision {after.revision}: an old pod makes room for it"
+        note = f"no accelerator is free for revision {coming_revision(after)}: an old pod makes room for it"
         return (Event("StrategyFallback", note, "Warning"),)
     figures = f": {verdict.message}" if verdict is not None else ""
     if after.passed_percent > before.passed_percent:

@@ -141,7 +141,9 @@ def rollout_view(
 
 
 def _failed(record: RolloutRecord) -> tuple[str, ...]:
-    return (record.abandoned, record.failure.revision if record.failure is not None else "")
+    """One that was complete is all that serves: it is replaced like any other, and not cut off."""
+    failure = record.failure
+    return (record.abandoned, failure.revision if failure is not None and not failure.was_complete else "")
 
 
 def _most_percent(service: InferenceService, record: RolloutRecord, revision: str) -> int | None:

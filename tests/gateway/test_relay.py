@@ -129,6 +129,27 @@ async def test_what_fails_on_two_replicas_or_has_but_one_is_the_clients_to_see(
     assert sum(len(engine.received) for engine in engines) == num_asked
 
 
+async def test_an_error_that_was_kept_is_the_clients_to_see_when_no_other_replica_has_time() -> None:
+    engines = [MockEngine(faults=[Fault(kind="internal")]), MockEngine(faults=[Fault(kind="overloaded")] * 3)]
+    service = with_policy(retries=1)
+    async with in_front_of(*engines, service=service) as gateway, gateway.post(STREAM) as response:
+        assert response.status == 500
+        assert "the engine says" in (await response.json())["error"]["message"]
+
+
+async def test_errors_take_no_more_than_half_of_what_dying_replicas_may_need() -> None:
+    engines = [MockEngine(faults=[Fault(kind="internal")] * 300) for _ in range(2)]
+    async with in_front_of(*engines) as gateway:
+
+        async def ask() -> int:
+            async with gateway.post({}) as response:
+                await response.read()
+                return int(response.status)
+
+        assert set(await asyncio.gather(*(ask() for _ in range(120)))) == {500}
+        assert 50 <= gateway.recorder.retries.count("failed") < 100
+
+
 @pytest.mark.parametrize(("kind", "settled"), [("bad_request", [(0, 0)]), ("internal", [])])
 async def test_a_refused_request_counts_without_tokens_and_a_failed_one_not_at_all(
     kind: FaultKind, settled: list[tuple[int, int]]

@@ -55,9 +55,32 @@ async def test_what_fails_on_two_revisions_is_an_error_of_each() -> None:
 
 async def test_what_a_bad_release_fails_is_asked_of_the_other_revision() -> None:
     engines = [MockEngine(faults=[Fault(kind="internal")]) for _ in range(3)] + [MockEngine()]
-    async with in_front_of(*engines, revisions=("new", "new", "new", "old")) as gateway:
+    service = replace(SERVICE, weights={"new": 50, "old": 50})
+    async with in_front_of(*engines, service=service, revisions=("new", "new", "new", "old")) as gateway:
         assert text_of(await streamed(gateway, STREAM)) == WHOLE
     assert gateway.recorder.blame() == {"new": (1, 1), "old": (1, 0)}
+
+
+@pytest.mark.parametrize(
+    ("weights", "asked"), [({"old": 90, "new": 10}, [1, 1, 0]), ({"old": 100}, [1, 1, 0])]
+)
+async def test_what_the_main_revision_fails_is_not_all_laid_on_a_canary_nor_on_what_was_given_up(
+    weights: dict[str, int], asked: list[int]
+) -> None:
+    engines = [MockEngine(faults=[Fault(kind="internal")]), MockEngine(), MockEngine()]
+    service = replace(SERVICE, weights=weights)
+    async with in_front_of(*engines, service=service, revisions=("old", "old", "new")) as gateway:
+        assert text_of(await streamed(gateway, STREAM)) == WHOLE
+    assert [len(engine.received) for engine in engines] == asked
+
+
+async def test_a_revision_without_another_keeps_its_errors_to_itself_when_the_other_was_given_up() -> None:
+    engines = [MockEngine(faults=[Fault(kind="internal")]), MockEngine()]
+    service = replace(SERVICE, weights={"old": 100, "new": 0})
+    gateway_of = in_front_of(*engines, service=service, revisions=("old", "new"))
+    async with gateway_of as gateway, gateway.post(STREAM) as response:
+        assert response.status == 500
+    assert [len(engine.received) for engine in engines] == [1, 0]
 
 
 async def test_a_refused_connection_counts_against_its_revision() -> None:

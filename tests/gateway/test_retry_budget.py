@@ -31,6 +31,12 @@ def test_a_fifth_of_the_requests_may_be_retried() -> None:
     assert budget.take(0.0) == pytest.approx(max(0.0, before + 1 / 3 - 10 / 3))
 
 
+def test_what_can_do_without_leaves_half_of_it() -> None:
+    budget = RetryBudget(0.0)
+    assert [budget.take_spare(0.0) for _ in range(60)] == [True] * 50 + [False] * 10
+    assert budget.take(0.0) == 0.0
+
+
 def test_a_retry_that_would_wait_long_is_refused_with_a_time_to_come_back() -> None:
     budget = drained()
     with pytest.raises(Unavailable) as refusal:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from ended_engines import end_engine, pods_of_update
 from fake_cluster import FakeCluster, cluster
 
 from octavo_api.api_server import DEPLOYMENTS, PODS
@@ -15,27 +16,12 @@ from octavo_operator.work_queue import RetryLater
 A, B = {"uri": "file:///a"}, {"uri": "file:///b"}
 
 
-def pods_of_update(fake: FakeCluster) -> list[Any]:
-    update = fake.service["status"]["rollout"]["revision"]
-    return [
-        pod for pod in fake.world.pods() if pod["metadata"]["labels"]["serving.octavo.dev/revision"] == update
-    ]
-
-
 async def change_model(fake: FakeCluster, **spec: Any) -> None:
     """To one whose pods start and never become ready."""
     await fake.settle()
     fake.world.broken.add("/model/b")
     fake.write_service(model=B, **spec)
     await fake.settle()
-
-
-def end_engine(fake: FakeCluster, code: int, restarts: int) -> None:
-    (pod,) = pods_of_update(fake)
-    ended = {"terminated": {"exitCode": code, "reason": "Error", "message": "words of the engine"}}
-    state = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended}
-    pod["status"]["containerStatuses"] = [{"name": "engine", "restartCount": restarts} | state]
-    fake.server.changed(PODS.path("team", pod["metadata"]["name"]))
 
 
 async def gone_back(fake: FakeCluster, reason: str, words: str) -> None:
@@ -82,52 +68,6 @@ async def test_the_deadline_ends_it_with_what_was_waited_for() -> None:
         await change_model(fake, rollout={"progressDeadlineSeconds": 60})
         fake.world.overdue.add(fake.service["status"]["rollout"]["revision"])
         await gone_back(fake, "ProgressDeadlineExceeded", "progressDeadlineSeconds (60): ")
-
-
-async def replaced(fake: FakeCluster, **spec: Any) -> str:
-    """The revision that a good one has just replaced."""
-    await fake.settle()
-    before: str = fake.service["status"]["rollout"]["stableRevision"]
-    fake.write_service(model=B, **spec)
-    await fake.settle()
-    assert fake.condition("Ready") == ("True", "Ready")
-    return before
-
-
-async def test_one_that_crashes_again_and_again_soon_after_its_rollout_is_given_up_too() -> None:
-    async with cluster() as fake:
-        before = await replaced(fake)
-        end_engine(fake, 1, restarts=2)
-        await fake.visit()
-        assert "failure" not in fake.service["status"]["rollout"]
-        end_engine(fake, 1, restarts=3)
-        await fake.settle()
-        record = fake.service["status"]["rollout"]
-        assert (record["failure"]["reason"], record["stableRevision"]) == ("CrashLoop", before)
-        assert fake.condition("Stalled") == ("True", "RolledBack")
-        assert fake.condition("Available") == ("True", "Available")
-        assert pods_of_update(fake) == []
-        assert fake.server.events.count("RolledBack") == 1
-
-
-@pytest.mark.parametrize(
-    ("rollout", "seconds"),
-    [
-        ({"progressDeadlineSeconds": 60}, 61),
-        # With no history there is nothing to go back to.
-        ({"revisionHistoryLimit": 0}, 0),
-        ({"autoRollback": False}, 0),
-    ],
-)
-async def test_one_that_crashes_long_after_its_rollout_stays_or_where_that_is_not_wanted(
-    rollout: dict[str, Any], seconds: int
-) -> None:
-    async with cluster(rollout=rollout) as fake:
-        await replaced(fake, rollout=rollout)
-        fake.later += timedelta(seconds=seconds)
-        end_engine(fake, 1, restarts=3)
-        await fake.settle()
-        assert "failure" not in fake.service["status"]["rollout"]
 
 
 async def test_a_first_revision_has_nothing_to_go_back_to() -> None:

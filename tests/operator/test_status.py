@@ -1,5 +1,6 @@
 """Conditions as `kubectl get -o yaml` shows them: type -> (status, reason)."""
 
+import copy
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -153,6 +154,14 @@ def test_it_is_not_ready_before_what_is_only_being_written_holds() -> None:
     assert brief(made)["Progressing"] == ("True", "Scaling")
     seen = observed(patient, deployments=(deployment(patient, ready=1),), pods=(READY,))
     assert brief(status(seen))["Ready"] == ("True", "Ready")
+
+
+def test_what_a_webhook_makes_of_a_deployment_holds_no_rollout_up() -> None:
+    mirrored = deployment(DEMO, ready=1)
+    manifest = copy.deepcopy(mirrored.manifest)
+    manifest["spec"]["template"]["spec"]["containers"][0]["image"] = "mirror.example/octavo/engine:1"
+    made = status(observed(DEMO, deployments=(replace(mirrored, manifest=manifest),), pods=(READY,)))
+    assert brief(made)["Ready"] == ("True", "Ready")
 
 
 def test_no_progress_in_time_is_stalled_with_the_reason_behind_it() -> None:

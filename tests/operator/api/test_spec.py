@@ -55,7 +55,7 @@ def test_every_field_of_the_full_sample_is_read() -> None:
     proxy = {"secretKeyRef": {"name": "proxy", "key": "address", "optional": True}}
     assert service == InferenceService(
         namespace="default",
-        name="llama",
+        name="everything",
         uid="u-1",
         generation=1,
         model=ModelSpec(
@@ -149,7 +149,7 @@ def full_pod() -> PodSpecOverrides:
                 "maxSkew": 1,
                 "topologyKey": "kubernetes.io/hostname",
                 "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": {"serving.octavo.dev/service": "llama"}},
+                "labelSelector": {"matchLabels": {"serving.octavo.dev/service": "everything"}},
             },
         ),
         priority_class_name="serving",
