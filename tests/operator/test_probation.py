@@ -91,15 +91,17 @@ async def test_one_that_crashes_long_after_its_rollout_stays_and_so_it_does_wher
 async def test_crashes_before_its_rollout_was_over_are_not_counted_against_it_afterwards() -> None:
     async with cluster() as fake:
         await fake.settle()
+        fake.world.broken.add("/model/b")
         fake.write_service(model=B, rollout={"autoRollback": False})
-        await fake.visit()
-        fake.world.step()
-        await fake.visit()
-        fake.world.step()
+        await fake.settle()
         end_engine(fake, 1, restarts=3)
+        fake.world.broken.clear()
+        await fake.settle()
         fake.later += timedelta(seconds=60)
         await fake.settle()
         assert fake.service["status"]["rollout"]["completedAt"]
+        (pod,) = pods_of_update(fake)
+        assert pod["status"]["containerStatuses"][0]["restartCount"] == 3
         fake.write_service(model=B)
         await fake.settle()
         assert "failure" not in fake.service["status"]["rollout"]

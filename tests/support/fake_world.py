@@ -117,7 +117,9 @@ class FakeWorld:
                     pod["status"] = dict(WITHOUT_NODE)
                     self._server.changed(_path(pod))
             elif not is_ready(pod) and not any(model in str(deployment["spec"]) for model in self.broken):
+                before = pod["status"].get("containerStatuses", [{}])[0]
                 pod["status"] = _status(self.now, ready=True)
+                pod["status"]["containerStatuses"][0] |= {**before, "state": {"running": {}}}
                 self._server.changed(_path(pod))
 
     def _with_accelerators(self) -> list[Manifest]:
