@@ -55,6 +55,7 @@ def canary_text(service: InferenceService, record: RolloutRecord | None, verdict
         return ""
     steps = service.rollout.canary.steps
     number = f"step {steps.index(step) + 1} of {len(steps)}"
-    share = f"{step.weight_percent} % of the requests go to revision {record.revision}"
+    verb = "go" if record.step_started_at else "will go"
+    share = f"{step.weight_percent} % of the requests {verb} to revision {record.revision}"
     waits = "its replicas start" if not record.step_started_at else verdict.summary if verdict else ""
     return f"{number}: {share}" + (f"; {waits}" if waits else "")

@@ -63,6 +63,21 @@ async def test_a_good_canary_is_promoted_step_by_step() -> None:
         assert {"CanaryStepPassed", "CanaryPromoted"} <= set(fake.server.events)
 
 
+async def test_a_canary_that_is_not_there_yet_is_not_said_to_get_requests() -> None:
+    async with cluster(rollout=CANARY) as fake:
+        await fake.settle()
+        fake.world.broken.add("/model/b")
+        fake.write_service(model=B, rollout=CANARY)
+        await fake.settle()
+        conditions = {item["type"]: item["message"] for item in fake.service["status"]["conditions"]}
+        assert weights(fake) == [0, 100]
+        assert "10 % of the requests will go to revision" in conditions["Progressing"]
+        fake.world.broken.clear()
+        await fake.settle()
+        conditions = {item["type"]: item["message"] for item in fake.service["status"]["conditions"]}
+        assert "10 % of the requests go to revision" in conditions["Progressing"]
+
+
 async def test_too_few_requests_hold_the_canary_for_ever() -> None:
     async with rolling(CANARY) as fake:
         tell(fake, figures(19, ttft=FAST[:19]), figures(300, ttft=FAST))
