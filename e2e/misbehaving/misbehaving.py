@@ -94,13 +94,11 @@ class FaultyApp:
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] == "http" and scope["path"] == "/ready" and self._is_unready:
-            await send(head(503, b"application/json", len(BODY)))
-            await send({"type": "http.response.body", "body": BODY})
+            await refuse(send, 503)
         elif scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].startswith("/v1/"):
             await self._app(scope, receive, send)
         elif self._errors.takes_this():
-            await send(head(500, b"application/json", len(BODY)))
-            await send({"type": "http.response.body", "body": BODY})
+            await refuse(send, 500)
         elif self._breaks.takes_this():
             # Returning now makes the server close the connection.
             await send(head(200, b"text/event-stream; charset=utf-8"))
@@ -129,6 +127,11 @@ class Share:
             return False
         self._sum -= 100
         return True
+
+
+async def refuse(send: "Send", status: int) -> None:
+    await send(head(status, b"application/json", len(BODY)))
+    await send({"type": "http.response.body", "body": BODY})
 
 
 def head(status: int, content_type: bytes, length: int | None = None) -> "Message":

@@ -39,6 +39,7 @@ def autoscaled(uri: str) -> dict[str, Any]:
 
 def test_the_api_server_takes_every_sample(cluster: Kubectl) -> None:
     taken = cluster("apply", "--dry-run=server", "-o", "name", "-f", str(SAMPLES)).stdout.split()
+    assert {f"inferenceservice.serving.octavo.dev/{name}" for name in ("everything", "llama")} <= set(taken)
     assert len(taken) >= len(samples())
 
 

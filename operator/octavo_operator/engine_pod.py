@@ -89,16 +89,16 @@ class EnginePod:
             unready_since=(
                 None
                 if ready.get("status") == "True"
-                else _time(ready.get("lastTransitionTime") or "", created)
+                else moment(ready.get("lastTransitionTime") or "") or created
             ),
             lapsed=_has_lapsed(ready, state),
             accelerators=_extended_resources(raw.get("spec") or {}),
             unschedulable_since=(
-                _time(scheduled.get("lastTransitionTime") or "", created)
+                moment(scheduled.get("lastTransitionTime") or "") or created
                 if scheduled.get("reason") == "Unschedulable"
                 else None
             ),
-            draining_since=None if draining is None else _time(draining, created),
+            draining_since=None if draining is None else moment(draining) or created,
             released=draining is not None
             and annotations.get(ANNOTATION_DELETION_COST) == str(DELETION_COST_RELEASED),
             unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else "",
@@ -108,10 +108,6 @@ class EnginePod:
             restarts=engine.get("restartCount", 0),
             ended=_ended(state) or _ended(engine.get("lastState") or {}),
         )
-
-
-def _time(text: str, otherwise: datetime) -> datetime:
-    return moment(text) or otherwise
 
 
 def _extended_resources(spec: Mapping[str, Any]) -> dict[str, int]:
